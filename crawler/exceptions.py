@@ -1,0 +1,59 @@
+"""Every error this project raises on purpose. Knows nothing of who catches it."""
+
+from __future__ import annotations
+
+
+class ApiFetchError(Exception):
+    """Base of every error this project raises on purpose."""
+
+
+# Before the run
+
+
+class ArgumentError(ApiFetchError):
+    """An argument (or its setting) holds a value the run cannot work with. Exit code 2."""
+
+    def __init__(self, name: str, value: object, expected: str) -> None:
+        super().__init__(f"{name}={value!r}: expected {expected}")
+
+
+class ListError(ApiFetchError):
+    """The list as a whole cannot be read (missing, a folder, not what its name says). Exit code 2."""
+
+
+# Around the output directory
+
+
+class OtherRunError(ApiFetchError):
+    """Another run holds the output directory. Exit code 69."""
+
+
+class OtherListError(ApiFetchError):
+    """The output directory belongs to another list or to other arguments. Exit code 2."""
+
+
+class StoreError(ApiFetchError):
+    """The disk refused a read or a write: nothing of that batch is acknowledged. Exit code 3."""
+
+
+# About one call
+
+
+class BadURLError(ApiFetchError):
+    """A text is no URL that can be fetched; the message says why."""
+
+
+class CallError(ApiFetchError):
+    """Base of the errors that end one call with an outcome of its own."""
+
+
+class BadRedirectError(CallError):
+    """A redirect leads nowhere, too far, or where it must not; the message says which."""
+
+
+class ForbiddenHostError(CallError):
+    """A line names a host that `hosts` does not allow."""
+
+
+class StoppedError(CallError):
+    """The run is stopping: this call was not finished and stays for the next run."""
