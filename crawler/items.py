@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import NAMESPACE_URL
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
 TICKET: Final = "apifetch"
 """``request.meta`` key under which a Ticket travels from the spider to the store."""
@@ -125,9 +125,9 @@ def uuid_text(uuid: bytes) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BadLine:
-    """A line of the list that cannot be read as a call.
+    r"""A line of the list that cannot be read as a call.
 
-    line: 1-based. text: its beginning, at most 1,000 characters, undecodable bytes as \\xNN.
+    line: 1-based. text: its beginning, at most 1,000 characters, undecodable bytes as \xNN.
     reason: what is wrong with it, for a person.
     """
 
