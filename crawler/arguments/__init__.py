@@ -1,0 +1,22 @@
+"""The arguments of `scrapy crawl apifetch`: one table, from which they are checked and documented.
+
+Owns: names, settings, defaults, and how what is said by -a, by -s and in settings.py comes together. What
+a single value means is the business of crawler.values. Knows nothing of Scrapy: settings and environment
+come in as mappings, and what goes out is a mapping of settings.
+"""
+
+from crawler.arguments.page import arguments_page
+from crawler.arguments.reading import Configured, HostsNeededError, environment_names, read_arguments
+from crawler.arguments.table import ARGUMENTS, SETTINGS, USAGE, Argument
+
+__all__ = [
+    "ARGUMENTS",
+    "SETTINGS",
+    "USAGE",
+    "Argument",
+    "Configured",
+    "HostsNeededError",
+    "arguments_page",
+    "environment_names",
+    "read_arguments",
+]

@@ -1,0 +1,132 @@
+"""Reading: what -a, -s and settings.py say becomes one typed value for every setting, or one clear error."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from crawler.arguments.table import ARGUMENTS, SETTINGS, USAGE, Argument
+from crawler.exceptions import ArgumentError
+from crawler.secrets import STARS, is_key_name, mask_url, names_in
+from crawler.values import UNPRINTABLE, URLS, read_later
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+
+class HostsNeededError(ArgumentError):
+    """A value holds `${NAME}`, but nobody said which hosts may get what it stands for.
+
+    names: the NAMEs. The message stands alone; who knows the list can add the exact flag.
+    """
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        shown = " and ".join(f"${{{name}}}" for name in names)
+        super().__init__("hosts", None, f"the hosts that get {shown}, such as -a hosts=api.example.com")
+        self.names = names
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """What a setting holds; None stands for nothing. explicit: said with -s, not in settings.py."""
+
+    value: object
+    explicit: bool
+
+
+def read_arguments(
+    given: Mapping[str, str],
+    configured: Mapping[str, Configured],
+    *,
+    environ: Mapping[str, str],
+    declared: Collection[str] = (),
+) -> dict[str, Any]:
+    """Give the typed value of every setting in the tables that is built, defaults filled in.
+
+    given: what -a says. configured: the settings that somebody set; Scrapy's own defaults stay out.
+    environ: where `${NAME}` is looked up. declared: a subclass's own arguments: not looked at, like all
+    that begin with `_`. Raises ArgumentError.
+    """
+    own = {name: said for name, said in given.items() if name not in declared and not name.startswith("_")}
+    _refuse_unknown(own, declared)
+    values: dict[str, Any] = {}
+    said = set()
+    for row in (*ARGUMENTS, *SETTINGS):
+        held = configured.get(row.setting)
+        if held is not None and held.value is None:
+            held = None
+        value = _value(row, own.get(row.name), held)
+        if row.name in own or (held is not None and held.explicit):
+            said.add(row.name)
+        if row.ready:
+            values[row.setting] = value
+    if values["CONCURRENT_REQUESTS_PER_DOMAIN"] is None:
+        values["CONCURRENT_REQUESTS_PER_DOMAIN"] = values["CONCURRENT_REQUESTS"]
+    _check_together(values, said)
+    _check_secrets(values, environ)
+    return values
+
+
+_KNOWN: Final = {name: row for row in (*ARGUMENTS, *SETTINGS) for name in (row.setting.lower(), row.name)}
+"""Everything that somebody may have meant."""
+
+
+def _refuse_unknown(own: Mapping[str, str], declared: Collection[str]) -> None:
+    names = {row.name: row.ready for row in ARGUMENTS}
+    for name in own:
+        if name in names:
+            continue
+        near = difflib.get_close_matches(name.lower(), [*_KNOWN, *declared], n=1)
+        meant = _KNOWN.get(near[0]) if near else None
+        hint = f"did you mean {meant.flag if meant else '-a ' + near[0]}?" if near else "there are "
+        hint += "" if near else ", ".join(name for name, ready in names.items() if ready)
+        # what is misspelt may hold a secret all the same
+        private = is_key_name(name) or (meant is not None and meant.private)
+        raise ArgumentError(name, STARS if private else mask_url(own[name]), f"an argument that exists ({hint})")
+
+
+def _value(row: Argument, said: str | None, held: Configured | None) -> Any:
+    if said is None:
+        return row.default if held is None else row.read(held.value, said_as=row.setting)
+    value = row.read(said, said_as=row.name)
+    # settings.py is for every run, so what is said for this one goes before; -s and -a are equals
+    if held is not None and held.explicit and row.read(held.value, said_as=row.setting) != value:
+        other = f"{row.setting}={row.shown(held.value)!r}"
+        raise ArgumentError(row.name, row.shown(said), f"the same as -s {other}, or only one of them")
+    return value
+
+
+def _check_together(values: Mapping[str, Any], said: Collection[str]) -> None:
+    urls, written = values["APIFETCH_URLS"], values["APIFETCH_FORMAT"]
+    if urls is None:
+        raise ArgumentError("urls", None, f"a list: {USAGE}")
+    if written is None and (ending := read_later(urls)):
+        raise ArgumentError("urls", urls, f"{URLS.expected} (not yet: {ending})")
+    if "column" in said and written in {"txt", "txt.gz"}:
+        raise ArgumentError("column", values["APIFETCH_COLUMN"], f"no column with format={written}, which has none")
+
+
+def _check_secrets(values: Mapping[str, Any], environ: Mapping[str, str]) -> None:
+    used = list(_used_names(values))
+    if used and values["APIFETCH_HOSTS"] is None:
+        raise HostsNeededError(tuple(dict.fromkeys(name for _, name in used)))
+    for argument, name in used:
+        if not environ.get(name):
+            expected = f"{name} to be set in the environment, and not to be empty"
+        elif UNPRINTABLE.search(environ[name]):
+            expected = f"{name} to hold no line break and no other control character"
+        else:
+            continue
+        raise ArgumentError(argument, f"${{{name}}}", expected)
+
+
+def _used_names(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for argument in ("headers", "params"):
+        for _, text in values[f"APIFETCH_{argument.upper()}"]:
+            yield from ((argument, name) for name in names_in(text))
+
+
+def environment_names(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """Give the names of the variables that the arguments use, of what read_arguments gave."""
+    return tuple(dict.fromkeys(name for _, name in _used_names(values)))

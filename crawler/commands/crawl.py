@@ -1,0 +1,107 @@
+"""`scrapy crawl`, with an exit code that says how the run went, and arguments checked before it begins.
+
+Spiders that are not of this project's kind keep Scrapy's own behaviour and its codes 0 and 1.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+from scrapy.commands.crawl import Command as ScrapyCrawl
+from scrapy.exceptions import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+
+_CHATTER: Final = ("scrapy.middleware", "scrapy.crawler", "scrapy.addons", "scrapy.utils.log", "scrapy.core.engine")
+"""Loggers whose INFO lines list components and settings: for DEBUG, not for everyone."""
+
+
+class Command(ScrapyCrawl):
+    def short_desc(self) -> str:
+        return "Run a spider; `scrapy crawl apifetch -a urls=FILE` fetches a list of API calls"
+
+    def process_options(self, args: list[str], opts: argparse.Namespace) -> None:
+        super().process_options(args, opts)
+        assert self.settings is not None
+        spider = self._spider(args)
+        if spider is not None and hasattr(spider, "read_arguments"):
+            self._check(spider, opts)
+            if self.settings["LOG_LEVEL"] != "DEBUG":
+                for name in _CHATTER:  # a filter, since configure_logging sets levels back
+                    logging.getLogger(name).addFilter(lambda record: record.levelno >= logging.WARNING)
+
+    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+        if len(args) != 1:  # Scrapy's command says what is wrong
+            super().run(args, opts)
+            return
+        assert self.crawler_process is not None
+        crawler = self._create_crawler(args[0])
+        self.crawler_process.crawl(crawler, **opts.spargs)
+        self.crawler_process.start()
+        if self.crawler_process.bootstrap_failed:
+            self.exitcode = 1
+        elif hasattr(crawler.spidercls, "read_arguments"):
+            # Without a code it was stopped twice: nothing acknowledged is lost, and the rest is left.
+            self.exitcode = crawler.stats.get_value("apifetch/exit_code", 75)
+
+    def _spider(self, args: list[str]) -> Any:
+        from scrapy.spiderloader import get_spider_loader  # noqa: PLC0415  # every `scrapy` call loads this module
+
+        assert self.settings is not None
+        if len(args) != 1:
+            return None
+        loader = get_spider_loader(self.settings)
+        if args[0] not in loader.list():
+            known = ", ".join(sorted(loader.list()))
+            raise UsageError(f"no spider is called {args[0]!r}; there is {known}", print_help=False)
+        return loader.load(args[0])
+
+    def _check(self, spider: Any, opts: argparse.Namespace) -> None:
+        """Refuse now, in one line, what would otherwise be a traceback or a lost file later."""
+        # Not at the top: every `scrapy` call loads this module.
+        from crawler.arguments import HostsNeededError  # noqa: PLC0415
+        from crawler.exceptions import ApiFetchError, ArgumentError  # noqa: PLC0415
+        from crawler.run import output_directory  # noqa: PLC0415
+        from crawler.sources import open_source  # noqa: PLC0415
+
+        try:
+            settings = spider.read_arguments(self.settings, opts.spargs)
+            urls = settings["APIFETCH_URLS"]
+            if urls != "-":
+                open_source(urls, format=settings["APIFETCH_FORMAT"], column=settings["APIFETCH_COLUMN"]).close()
+            out = output_directory(urls, settings["APIFETCH_OUT"])
+            for feed in opts.overwrite_output or ():
+                if (out / "ledger.sqlite").exists():
+                    expected = f"-o {feed}, since {out} has records of earlier runs that the feed would lose"
+                    raise ArgumentError("-O", feed, expected)
+        except HostsNeededError as exc:
+            self._refuse(f"{exc}{_hosts_hint(opts.spargs)}")
+        except ApiFetchError as exc:
+            self._refuse(str(exc))
+
+    def _refuse(self, message: str) -> None:
+        sys.stderr.write(f"scrapy crawl: {message}\n")
+        sys.exit(2)
+
+
+def _hosts_hint(arguments: dict[str, str]) -> str:
+    """The flag that would do, from the first URL of the list."""
+    from crawler.exceptions import ApiFetchError  # noqa: PLC0415  # see above
+    from crawler.items import Entry  # noqa: PLC0415
+    from crawler.sources import check_url, open_source  # noqa: PLC0415
+
+    urls = arguments.get("urls", "-")
+    if urls == "-":
+        return ""
+    try:
+        source = open_source(urls, format=arguments.get("format"), column=arguments.get("column", "url"))
+        lines = source.next_batch(100)
+        source.close()
+        target = check_url(next(line for line in lines if isinstance(line, Entry)).target)
+    except (ApiFetchError, StopIteration):
+        return ""
+    port = f":{target.port}" if target.port is not None else ""
+    return f". The first line's would be: -a hosts={target.host}{port}"

@@ -1,0 +1,212 @@
+"""The run's owner: opens it with the spider, stops it when it must stop, closes it and says how it went.
+
+Translates between Scrapy's signals and the Run; what a run is, and what its end means, is decided there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import platform
+import time
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import scrapy
+import twisted
+from scrapy import signals
+from scrapy.exceptions import CloseSpider, NotConfigured
+
+from crawler import __version__
+from crawler.accounting import ExitCode
+from crawler.arguments import ARGUMENTS
+from crawler.exceptions import ApiFetchError, ListError, OtherListError, OtherRunError, StoreError
+from crawler.extensions.runlog import RunLog
+from crawler.extensions.words import ending, opening
+from crawler.items import TICKET, Outcome, Record
+from crawler.run import Plan, Run, output_directory
+
+if TYPE_CHECKING:
+    from scrapy import Request, Spider
+    from scrapy.crawler import Crawler
+    from scrapy.settings import BaseSettings
+    from twisted.python.failure import Failure
+
+logger = logging.getLogger("apifetch")
+
+WATCH_S: Final = 0.2
+"""How often we look whether Scrapy is stopping: it has no signal for the moment a stop begins."""
+
+EXIT_CODE: Final = "apifetch/exit_code"
+"""The stat that carries the exit code to the `crawl` command."""
+
+_REFUSALS: Final = (
+    (OtherRunError, ExitCode.OTHER_RUN, "other_run"),
+    (ListError, ExitCode.USAGE, "bad_list"),
+    (OtherListError, ExitCode.USAGE, "other_list"),
+    (StoreError, ExitCode.DISK, "disk"),
+)
+
+
+class RunKeeper:
+    """Opens, watches and closes `spider.run`."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        self._crawler = crawler
+        self._run: Run | None = None
+        self._log: RunLog | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._drain_s = crawler.settings.getfloat("APIFETCH_DRAIN_S")
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        if not crawler.settings.get("APIFETCH_URLS"):
+            raise NotConfigured  # no list: this spider is none of ours
+        keeper = cls(crawler)
+        for handler, signal in (
+            (keeper.spider_opened, signals.spider_opened),
+            (keeper.spider_idle, signals.spider_idle),
+            (keeper.item_dropped, signals.item_dropped),
+            (keeper.item_error, signals.item_error),
+            (keeper.request_dropped, signals.request_dropped),
+            (keeper.spider_closed, signals.spider_closed),
+        ):
+            crawler.signals.connect(handler, signal=signal)
+        return keeper
+
+    # Opening
+
+    def spider_opened(self, spider: Spider) -> None:
+        plan = _plan(self._crawler.settings)
+        os.umask(self._crawler.settings["APIFETCH_UMASK"])  # what a run writes is its owner's only
+        try:
+            self._run = Run(plan, on_disk_error=self._disk_refused)
+        except ApiFetchError as exc:
+            self._refuse(exc)
+        assert self._run is not None
+        self._log = RunLog(plan.out, self._crawler.settings)
+        spider.run = self._run  # type: ignore[attr-defined]  # where spider, pipeline and middlewares find it
+        for line in opening(self._run):
+            logger.info("%s", line)
+        self._watch = asyncio.ensure_future(self._watch_for_stop())
+
+    def _refuse(self, exc: ApiFetchError) -> None:
+        logger.error("%s", exc)
+        for kind, code, reason in _REFUSALS:
+            if isinstance(exc, kind):
+                self._crawler.stats.set_value(EXIT_CODE, int(code))
+                raise CloseSpider(reason) from exc
+        raise exc
+
+    # Stopping
+
+    async def _watch_for_stop(self) -> None:
+        """Once Scrapy stops, give calls on the wire APIFETCH_DRAIN_S, then leave them for the next run."""
+        assert self._run is not None
+        while self._crawler.crawling and self._run.error is None:  # noqa: ASYNC110  # there is no event to wait for
+            await asyncio.sleep(WATCH_S)
+        self._run.stop()
+        deadline_s = time.monotonic() + (self._drain_s if self._run.error is None else 0.0)
+        while self._run.calls and time.monotonic() < deadline_s:  # noqa: ASYNC110  # see WATCH_S
+            await asyncio.sleep(WATCH_S)
+        while True:  # a call that was queued when the others were given up still comes by
+            self._run.give_up_calls()
+            await asyncio.sleep(WATCH_S)
+
+    def _disk_refused(self, error: ApiFetchError) -> None:
+        logger.error("%s; nothing of that batch counts as done. Make room, then run the same command again", error)
+        asyncio.ensure_future(self._crawler.engine.close_spider_async(reason="disk"))  # noqa: RUF006  # the engine holds it
+
+    # What would otherwise vanish
+
+    def item_dropped(self, item: Any, exception: BaseException) -> None:
+        self._reject(item, f"a pipeline dropped it: {exception}")
+
+    def item_error(self, item: Any, failure: Failure) -> None:
+        if not isinstance(failure.value, StoreError):
+            self._reject(item, f"a pipeline failed: {type(failure.value).__name__}: {failure.value}")
+
+    def request_dropped(self, request: Request) -> None:
+        self._lost(request, "the scheduler dropped it")
+
+    def spider_idle(self) -> None:
+        """All is done, so what was issued and has no record now will never have one: give it one."""
+        if self._run is None or self._run.error is not None:
+            return
+        for ticket in [ticket for ticket in self._run.in_flight.values() if not ticket.recorded]:
+            self._run.put_nowait(Record.of(ticket, Outcome.REJECTED, "a component dropped it without a word"))
+
+    def _lost(self, request: Request, error: str) -> None:
+        ticket = request.meta.get(TICKET)
+        if self._run is not None and ticket is not None and not ticket.recorded:
+            self._run.put_nowait(Record.of(ticket, Outcome.REJECTED, error))
+
+    def _reject(self, item: Any, error: str) -> None:
+        if self._run is not None and isinstance(item, Record):
+            item.outcome, item.error = Outcome.REJECTED, error
+            self._run.put_nowait(item)
+
+    # Closing
+
+    async def spider_closed(self, reason: str) -> None:
+        run = self._run
+        if run is None:
+            return
+        await run.finish()
+        run.count_lines(to_end=run.tally.read_to_end)
+        if self._watch is not None:
+            self._watch.cancel()
+        stop_reason = None if reason == "finished" and run.error is None else reason
+        code = _exit_code(run, stop_reason)
+        summary = run.summary(exit_code=code, stop_reason=stop_reason)
+        run.close(exit_code=code, stop_reason=stop_reason, summary=summary)
+        if run.error is not None:
+            code = ExitCode.DISK
+        self._crawler.stats.set_value(EXIT_CODE, int(code))
+        for line in ending(summary, run.plan.out):
+            logger.info("%s", line)
+        if self._log is not None:
+            self._log.close()
+
+
+def _exit_code(run: Run, stop_reason: str | None) -> ExitCode:
+    if run.error is not None:
+        return ExitCode.DISK
+    if stop_reason == "bad_list":
+        return ExitCode.USAGE
+    if stop_reason == "start_error":
+        return ExitCode.BUG
+    return run.tally.exit_code(run.plan.tolerance, complete=stop_reason is None)
+
+
+def _plan(settings: BaseSettings) -> Plan:
+    urls = settings["APIFETCH_URLS"]
+    params = settings["APIFETCH_PARAMS"] or ()
+    return Plan(
+        urls=urls,
+        out=output_directory(urls, settings["APIFETCH_OUT"]),
+        format=settings["APIFETCH_FORMAT"],
+        column=settings["APIFETCH_COLUMN"],
+        limit=settings["APIFETCH_LIMIT"],
+        raw=settings["APIFETCH_SAVE"] == "raw",
+        redo=settings["APIFETCH_REDO"],
+        redo_text=str(settings["APIFETCH_REDO"]),
+        number_duplicates=settings["APIFETCH_DUPLICATES"] == "fetch",
+        tolerance=settings["APIFETCH_MAX_FAILED"],
+        durability=settings["APIFETCH_DURABILITY"],
+        levels=settings["APIFETCH_FOLDER_LEVELS"],
+        identity={
+            "column": settings["APIFETCH_COLUMN"],
+            "params": ",".join(sorted({name for name, _ in params})),
+            "save": settings["APIFETCH_SAVE"],
+            "duplicates": settings["APIFETCH_DUPLICATES"],
+            "APIFETCH_FOLDER_LEVELS": str(settings["APIFETCH_FOLDER_LEVELS"]),
+        },
+        arguments={row.name: row.shown(str(settings[row.setting])) for row in ARGUMENTS if row.ready},
+        versions={
+            "apifetch": __version__,
+            "scrapy": scrapy.__version__,
+            "twisted": twisted.__version__,
+            "python": platform.python_version(),
+        },
+    )

@@ -1,0 +1,35 @@
+"""run.log, and the mask over every log line of the process: whatever logs, no secret is written."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING
+
+from crawler.arguments import environment_names
+from crawler.secrets import Masker, MaskFilter
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from scrapy.settings import BaseSettings
+
+
+class RunLog:
+    """Writes the log of one run into its output directory until `close`."""
+
+    def __init__(self, directory: Path, settings: BaseSettings) -> None:
+        names = environment_names({name: settings[name] for name in ("APIFETCH_HEADERS", "APIFETCH_PARAMS")})
+        self._mask = MaskFilter(Masker(os.environ[name] for name in names))
+        self._handler = logging.FileHandler(directory / "run.log", encoding="utf-8")
+        self._handler.setFormatter(logging.Formatter(settings["LOG_FORMAT"], settings["LOG_DATEFORMAT"]))
+        self._handler.setLevel(settings["LOG_LEVEL"])
+        logging.root.addHandler(self._handler)
+        self._masked = list(logging.root.handlers)
+        for handler in self._masked:
+            handler.addFilter(self._mask)
+
+    def close(self) -> None:
+        """Close the file. The mask stays on the other handlers: what is logged later may hold the same values."""
+        logging.root.removeHandler(self._handler)
+        self._handler.close()

@@ -1,0 +1,92 @@
+"""What a run says to a person when it begins and when it ends. Numbers in, sentences out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from crawler.accounting import ExitCode
+from crawler.items import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from crawler.run import Run
+
+_UNITS: Final = ("B", "kB", "MB", "GB", "TB")
+
+_MEANINGS: Final = {
+    ExitCode.DONE: "done",
+    ExitCode.BUG: "a bug: some lines have no record although nothing stopped the run",
+    ExitCode.USAGE: "the list could not be read to its end",
+    ExitCode.DISK: "the disk refused; make room, then run the same command again",
+    ExitCode.NO_ANSWER: "some lines got no usable answer; run the same command again to retry them",
+    ExitCode.NOT_OK: "some lines were answered, but not ok",
+    ExitCode.INVALID: "all is fetched but the lines that cannot be read",
+    ExitCode.STOPPED: "stopped before the end; run the same command again to go on",
+}
+
+
+def opening(run: Run) -> Iterator[str]:
+    """What is asked, and what the ledger holds of it already."""
+    shown = "the standard input" if run.plan.urls == "-" else run.plan.urls
+    yield f"Fetching {shown} into {run.plan.out}"
+    if run.begun.last is None:
+        return
+    if run.begun.by_line:
+        done, lines = run.standing.lines, run.standing.lines.total()
+        failed = lines - sum(done[outcome] for outcome in (Outcome.OK, Outcome.INVALID, Outcome.DUPLICATE))
+        yield (
+            f"The ledger (last run {run.begun.last}) has {lines:,} lines of this list that stand: "
+            f"{done[Outcome.OK]:,} ok, {failed:,} failed, {done[Outcome.INVALID]:,} invalid, {done[Outcome.DUPLICATE]:,} duplicate"
+        )
+    else:
+        yield f"The list changed since the last run ({run.begun.last}) or is a part of it: each line is looked up"
+    if run.standing.followed_open:
+        yield f"{run.standing.followed_open:,} followed pages are still to be fetched"
+    if run.begun.continues:
+        yield f"The redo={run.plan.redo_text} that was begun earlier goes on"
+
+
+def ending(summary: Mapping[str, Any], out: Path) -> Iterator[str]:
+    """The accounting, and what to do next."""
+    this, equation = summary["run"], summary["equation"]
+    if not this["records"] and not this["calls"] and summary["exit_code"] != ExitCode.STOPPED:
+        yield "Nothing to do: every line has its record. redo=failed, redo=all or redo=404,5xx fetch again"
+    yield (
+        f"{this['calls']:,} calls in {duration(this['seconds'])} ({this['calls_per_s']:,} per second), "
+        f"{this['files']:,} files, {size(this['bytes'])}, {this['retries']:,} retries"
+    )
+    if this["statuses"]:
+        yield "Statuses: " + ", ".join(f"{status}: {n:,}" for status, n in this["statuses"].items())
+    if this["failures"]:
+        yield "Not ok: " + ", ".join(f"{reason}: {n:,}" for reason, n in this["failures"].items())
+    if this["kept"]:
+        yield f"{this['kept']:,} earlier ok records stand, since fetching them again failed"
+    left, right = f"{number(equation['lines'])} lines", ["ok", "failed", "invalid", "duplicate", "left"]
+    if equation["followed"]:
+        left += f" + {number(equation['followed'])} followed"
+    yield f"{left} = " + " + ".join(f"{number(equation[name])} {name}" for name in right)
+    code = ExitCode(summary["exit_code"])
+    stopped = f" ({summary['stop_reason']})" if summary["stop_reason"] else ""
+    yield f"Exit code {code.value}: {_MEANINGS[code]}{stopped}. Results: {out}"
+
+
+def number(value: int | str) -> str:
+    return value if isinstance(value, str) else f"{value:,}"
+
+
+def size(count: float) -> str:
+    for unit in _UNITS[:-1]:
+        if count < 1000:  # decimal units, as disks and networks are sold
+            return f"{count:,.3g} {unit}"
+        count /= 1000
+    return f"{count:,.3g} {_UNITS[-1]}"
+
+
+def duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

@@ -1,0 +1,132 @@
+"""Downloader middlewares: redirects that carry nothing of the user's away, and the count of attempts."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final, Self
+from urllib.parse import urljoin
+
+from scrapy.exceptions import NotConfigured
+
+from crawler.exceptions import BadRedirectError, BadURLError
+from crawler.items import IDEMPOTENT, TICKET
+from crawler.sources import check_url
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from scrapy import Request
+    from scrapy.crawler import Crawler
+    from scrapy.http import Response
+
+    from crawler.items import Ticket
+    from crawler.sources import Target
+
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_OF_THE_BODY: Final = ("Content-Type", "Content-Length", "Content-Encoding", "Content-Language", "Content-Location")
+_OF_THE_PROXY: Final = ("proxy", "_auth_proxy", "_scheme_proxy")  # HttpProxyMiddleware sets them anew per scheme
+
+
+class RedirectMiddleware:
+    """Follow at most REDIRECT_MAX_TIMES redirects (RFC 9110, section 15.4).
+
+    To another origin goes the bare URL: no header, cookie, credential or body of the user's. From https
+    to http it is not followed, nor to what is no http URL: the outcome is `bad_redirect`. Unlike Scrapy's
+    own, it keeps the URL as the server wrote it. `dont_redirect` and `handle_httpstatus_all` in meta work.
+    """
+
+    def __init__(self, max_times: int) -> None:
+        self._max_times = max_times
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        if not crawler.settings.getbool("REDIRECT_ENABLED"):
+            raise NotConfigured
+        return cls(crawler.settings.getint("REDIRECT_MAX_TIMES"))
+
+    def process_response(self, request: Request, response: Response) -> Request | Response:
+        location = response.headers.get("Location")
+        if response.status not in _REDIRECTS or location is None or _is_wanted(request, response.status):
+            return response
+        hops = request.meta.get("redirect_times", 0) + 1
+        if hops > self._max_times:
+            raise BadRedirectError(f"more than {self._max_times} redirects")
+        here = check_url(request.url)
+        try:
+            there = check_url(urljoin(request.url, location.decode("utf-8", "surrogateescape").strip()))
+        except (BadURLError, ValueError) as exc:
+            raise BadRedirectError(f"it leads to no URL: {exc}") from exc
+        if there.authorization is not None:
+            raise BadRedirectError("it leads to a URL with credentials")
+        redirected = _redirected(request, response.status, here, there)
+        redirected.meta.update(
+            redirect_times=hops,
+            redirect_urls=[*request.meta.get("redirect_urls", ()), request.url],
+            redirect_reasons=[*request.meta.get("redirect_reasons", ()), response.status],
+        )
+        return redirected
+
+
+def _is_wanted(request: Request, status: int) -> bool:
+    """Whether the request's own meta asks for the redirect itself."""
+    meta = request.meta
+    wanted = meta.get("dont_redirect") or meta.get("handle_httpstatus_all")
+    return bool(wanted) or status in meta.get("handle_httpstatus_list", ())
+
+
+def _redirected(request: Request, status: int, here: Target, there: Target) -> Request:
+    scheme, old_scheme = _scheme(there), _scheme(here)
+    if old_scheme == "https" and scheme == "http":
+        raise BadRedirectError("it leads from https to http")
+    becomes_get = (status in {301, 302} and request.method == "POST") or (
+        status == 303 and request.method not in {"GET", "HEAD"}
+    )
+    redirected = request.replace(url=there.target)
+    if becomes_get:
+        redirected = redirected.replace(method="GET", body=b"")
+        for name in _OF_THE_BODY:
+            redirected.headers.pop(name, None)
+    redirected.headers.pop("Referer", None)
+    if scheme != old_scheme:
+        redirected.headers.pop("Proxy-Authorization", None)
+        for name in _OF_THE_PROXY:
+            redirected.meta.pop(name, None)
+    if _origin(here, old_scheme) != _origin(there, scheme):
+        if redirected.body or redirected.method not in {"GET", "HEAD"}:
+            raise BadRedirectError(f"it asks to send {redirected.method} to another origin, {there.host}")
+        redirected.headers.clear()
+        redirected.cookies = {}
+    return redirected
+
+
+def _scheme(target: Target) -> str:
+    return target.target.partition(":")[0].lower()
+
+
+def _origin(target: Target, scheme: str) -> tuple[str, str, int]:
+    """Scheme, host, port (RFC 6454)."""
+    return scheme, target.host, target.port or _DEFAULT_PORTS[scheme]
+
+
+class AttemptMiddleware:
+    """Count what goes out, and have it on disk before it does that a call may not be repeated."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        self._crawler = crawler
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        return cls(crawler)
+
+    def process_request(self, request: Request) -> Awaitable[None] | None:
+        ticket: Ticket | None = request.meta.get(TICKET)
+        if ticket is None:
+            return None
+        ticket.attempts += 1
+        if ticket.sent_s is None:
+            ticket.sent_s = time.time()
+            if request.method not in IDEMPOTENT:
+                sent: Awaitable[None] = self._crawler.spider.run.sent(ticket)  # type: ignore[union-attr]
+                return sent
+        return None

@@ -1,0 +1,332 @@
+"""One run over one output directory: the composition root of store, list and accounting.
+
+Everything an adapter needs stands here, in plain values: the spider asks what to do with a line, the
+pipeline hands in records, the extensions read the tally. No Scrapy; asyncio only to wait for room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crawler.accounting import ExitCode, Tally
+from crawler.exceptions import StoreError
+from crawler.items import BadLine, Entry, Outcome, Prior, Record, Ticket
+from crawler.secrets import mask_url
+from crawler.sources import fingerprint, list_name, open_source
+from crawler.store import runs
+from crawler.store.exports import write_lists, write_summary
+from crawler.store.files import Files
+from crawler.store.ledger import NAME, Ledger
+from crawler.store.place import Place
+from crawler.store.resume import Bits, Duplicate, RedoRule, Resume
+from crawler.store.schema import State
+from crawler.store.writer import Note, Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from crawler.accounting import Tolerates
+    from crawler.exceptions import ApiFetchError
+    from crawler.sources import Source
+    from crawler.store.files import Durability
+    from crawler.store.resume import Standing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a run is asked to do: the arguments, checked and typed.
+
+    urls: the list's path, `-` for stdin. identity: the arguments that change what is fetched.
+    arguments, versions: for the record. levels: folder levels below responses/ and errors/.
+    """
+
+    urls: str
+    out: Path
+    format: str | None
+    column: str
+    limit: int | None
+    raw: bool
+    redo: RedoRule
+    redo_text: str
+    number_duplicates: bool
+    tolerance: Tolerates
+    durability: Durability
+    levels: int
+    identity: Mapping[str, str]
+    arguments: Mapping[str, Any]
+    versions: Mapping[str, str]
+
+
+class Run:
+    """An open run. All methods belong to the event loop's thread.
+
+    tally: the counts so far. standing: what the ledger held at the start. stopping: set when the disk
+    refused; nothing is acknowledged from then on.
+    """
+
+    def __init__(self, plan: Plan, *, on_disk_error: Callable[[ApiFetchError], None]) -> None:
+        """Take the directory and open everything. Raises OtherRunError, ListError, OtherListError, StoreError."""
+        self.plan = plan
+        self.tally = Tally()
+        self.error: ApiFetchError | None = None
+        self._on_disk_error = on_disk_error
+        self._loop = asyncio.get_running_loop()
+        self._started_at = runs.now()
+        self._started_s = time.monotonic()
+        self._room = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._unsent: set[asyncio.Event] = set()
+        self._listeners: list[Callable[[Record], None]] = []
+        self.calls: set[asyncio.Task[object]] = set()  # those on the wire now, so that they can be given up
+        self.given_up: set[asyncio.Task[object]] = set()
+        self.stopping = False
+        self._place = Place.take(plan.out)
+        try:
+            self._open(plan)
+        except BaseException:
+            self._place.close()
+            raise
+
+    def _open(self, plan: Plan) -> None:
+        path = plan.urls if plan.urls == "-" else str(Path(plan.urls).absolute())
+        self.inside = Path(path).is_relative_to(plan.out.absolute())
+        skipped = Bits()
+        again = (plan.out / NAME).exists()
+        self.source: Source = open_source(
+            plan.urls, format=plan.format, column=plan.column, limit=plan.limit,
+            skip=skipped.__contains__ if again else None,
+        )  # fmt: skip
+        self._ledger = Ledger(plan.out, durable=plan.durability != "process")
+        self.begun = runs.begin(
+            self._ledger,
+            runs.Start(
+                path=path, inside=self.inside, fingerprint=fingerprint(plan.urls), identity=plan.identity,
+                by_line=not plan.limit and not plan.number_duplicates, redo=plan.redo_text,
+                arguments=plan.arguments, versions=plan.versions, durability=plan.durability,
+            ),
+        )  # fmt: skip
+        self._files = Files(self._place, plan.durability)
+        runs.recover(self._ledger, self._files, levels=plan.levels)
+        self._resume = Resume(
+            self._ledger, run=self.begun.run, redo_base=self.begun.redo_base, redo=plan.redo,
+            list_id=self.begun.list_id, moves=not self.inside, number=plan.number_duplicates,
+        )  # fmt: skip
+        self.standing: Standing = self._resume.survey(skipped, by_line=self.begun.by_line)
+        self.tally.lines.update(self.standing.lines)
+        if not self.inside:
+            self.tally.followed.update(self.standing.followed)
+            self.tally.followed_total = self.standing.followed.total() + self.standing.followed_open
+        self._writer = Writer(
+            self._files, self._ledger, run=self.begun.run, list_id=self.begun.list_id, raw=plan.raw,
+            levels=plan.levels, acknowledged=self._from_writer(self._acknowledge), ended=self._from_writer(self._end),
+        )  # fmt: skip
+        write_summary(plan.out, self.summary(exit_code=None, stop_reason=None))
+        self._writer.start()
+
+    def _from_writer(self, method: Callable[..., None]) -> Callable[..., None]:
+        def call(*args: object) -> None:
+            self._loop.call_soon_threadsafe(method, *args)
+
+        return call
+
+    # The spider's side
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._started_s
+
+    @property
+    def in_flight(self) -> Mapping[bytes, Ticket]:
+        """Calls that were issued and whose records are not durable yet."""
+        return self._resume.in_flight
+
+    def followed(self) -> Iterator[Ticket]:
+        """Pages of an earlier run that are still to be fetched."""
+        if not self.inside:  # there failed.jsonl says which
+            yield from self._resume.followed()
+
+    def take(self, line: Entry | BadLine) -> Ticket | Record | None:
+        """What to do about a line: a Ticket is to be fetched, a Record is its end, None: it stands."""
+        if isinstance(line, BadLine):
+            return Record(outcome=Outcome.INVALID, line=line.line, url=line.text, error=line.reason)
+        verdict = self._resume.decide(line)
+        if isinstance(verdict, Ticket):
+            verdict.issued_s = time.monotonic()
+            return verdict
+        if isinstance(verdict, Prior):
+            assert verdict.outcome is not None
+            self.tally.lines[verdict.outcome] += 1
+            return None
+        return _duplicate(line, verdict)
+
+    def follow(self, child: Ticket) -> Ticket | Record | None:
+        """The same for a request that a page led to; child: not yet looked up."""
+        verdict = self._resume.decide(child.entry)
+        if isinstance(verdict, Duplicate):
+            again = child.parent.row if child.parent is not None and child.parent.prior is not None else None
+            if again is not None and (verdict.parent == again or self._resume.has_duplicate(again, child.uuid)):
+                return None
+            self.tally.followed_total += 1
+            record = _duplicate(child.entry, verdict)
+            assert record.ticket is not None
+            record.ticket.parent = child.parent
+            return record
+        if isinstance(verdict, Prior):
+            return None
+        if verdict.row is None:
+            self.tally.followed_total += 1
+        elif verdict.prior is not None and self._resume_counts(verdict.prior):
+            self.tally.followed[verdict.prior.outcome or Outcome.OK] -= 1
+        verdict.parent, verdict.callback, verdict.errback = child.parent, child.callback, child.errback
+        verdict.cb_kwargs, verdict.request_meta = child.cb_kwargs, child.request_meta
+        verdict.issued_s = time.monotonic()
+        return verdict
+
+    def _resume_counts(self, prior: Prior) -> bool:
+        """Whether the survey counted this page as standing (an ok page whose parent is made again)."""
+        return prior.outcome is Outcome.OK and prior.state != State.PENDING and not self.inside
+
+    def count_lines(self, *, to_end: bool) -> None:
+        self.tally.lines_read, self.tally.read_to_end = self.source.count, to_end
+
+    # The pipeline's side
+
+    async def put(self, record: Record) -> None:
+        """Hand a record in; returns when there is room for more. Raises StoreError once the disk refused."""
+        self.put_nowait(record)
+        if self._writer.full:
+            await self.room()
+
+    def put_nowait(self, record: Record) -> None:
+        """The same for a caller that cannot wait."""
+        self._writer.put(record)
+        if record.ticket is not None:
+            record.ticket.recorded = True
+
+    async def room(self) -> None:
+        """Wait until the writer has caught up."""
+        while self._writer.full and self.error is None:
+            self._room.clear()
+            await self._room.wait()
+
+    async def sent(self, ticket: Ticket) -> None:
+        """Return when it is on disk that this call, which may not be repeated, is about to go out."""
+        written = asyncio.Event()
+        self._unsent.add(written)
+        run, list_id = self.begun.run, self.begun.list_id if ticket.entry.line is not None else None
+        self._writer.put(
+            Note(
+                apply=lambda ledger: ledger.open_call(ticket, run=run, list_id=list_id, state=State.SENT),
+                done=self._from_writer(written.set),
+            )
+        )
+        await written.wait()
+        self._unsent.discard(written)
+        if self.error is not None:
+            raise self.error
+
+    def note(self, apply: Callable[[Ledger], None]) -> None:
+        """Add a statement to the next commit."""
+        self._writer.put(Note(apply=apply))
+
+    def listen(self, listener: Callable[[Record], None]) -> None:
+        """Call *listener* with every record once it is durable."""
+        self._listeners.append(listener)
+
+    # The writer's word, in the loop's thread
+
+    def _acknowledge(self, records: Sequence[Record]) -> None:
+        for record in records:
+            ticket = record.ticket
+            if ticket is not None and record.outcome is not Outcome.DUPLICATE:
+                self._resume.in_flight.pop(ticket.uuid, None)
+            self.tally.add(record)
+            for listener in self._listeners:
+                listener(record)
+        self._room.set()
+
+    def _end(self, error: ApiFetchError | None) -> None:
+        self.error = error
+        for waiting in (self._room, self._ended, *self._unsent):
+            waiting.set()
+        if error is not None:
+            self._on_disk_error(error)
+
+    # The end
+
+    def stop(self) -> None:
+        """Let no further call go out."""
+        self.stopping = True
+
+    def give_up_calls(self) -> None:
+        """Cancel the calls on the wire; they stay for the next run."""
+        for call in self.calls - self.given_up:
+            self.given_up.add(call)
+            call.cancel()
+
+    def flush_moved(self, *, at_least: int = 1) -> None:
+        """Write down under which lines of the present list rows were seen."""
+        moved = self._resume.moved
+        if len(moved) >= at_least:
+            self._resume.moved = []
+            self.note(lambda ledger: ledger.move(moved))
+
+    async def finish(self) -> None:
+        """Make everything handed in durable and end the writer; what the disk refuses then is in `error`."""
+        if self.error is None:
+            self.flush_moved()
+            self._writer.finish()
+            await self._ended.wait()
+
+    def summary(self, *, exit_code: ExitCode | None, stop_reason: str | None) -> dict[str, Any]:
+        """The accounting for summary.json; exit_code: None while it runs."""
+        return {
+            "state": "running" if exit_code is None else "stopped" if stop_reason else "finished",
+            "exit_code": exit_code,
+            "stop_reason": stop_reason,
+            "resume_at": None,
+            "urls": self.plan.urls,
+            "started_at": self._started_at,
+            "written_at": runs.now(),
+            "pid": os.getpid(),
+            "equation": self.tally.equation(),
+            "run": self.tally.summary(self.seconds),
+            "arguments": dict(self.plan.arguments),
+            "versions": dict(self.plan.versions),
+        }
+
+    def close(self, *, exit_code: ExitCode, stop_reason: str | None, summary: Mapping[str, Any]) -> None:
+        """Write the run's end and the lists of what failed, and give the directory back."""
+        try:
+            if self.error is None:
+                write_lists(self._ledger, self.plan.out)
+                write_summary(self.plan.out, summary)
+                runs.end(
+                    self._ledger, self.begun.run, stop_reason=stop_reason,
+                    exit_code=exit_code, summary=json.dumps(summary),
+                    redo_done=stop_reason is None and self.tally.read_to_end,
+                )  # fmt: skip
+            self._ledger.close()
+        except StoreError as exc:
+            self.error = self.error or exc
+        finally:
+            self._place.close()
+
+
+def _duplicate(entry: Entry, verdict: Duplicate) -> Record:
+    where = f"line {verdict.line}" if verdict.line is not None else "a page that was followed"
+    ticket = Ticket(entry=entry, uuid=entry.uuid, shown_url=mask_url(entry.url))
+    return Record.of(ticket, Outcome.DUPLICATE, f"the same call as {where}")
+
+
+def output_directory(urls: str, out: str) -> Path:
+    """Where a list's results go: *out* with its fields filled in; a list in an output directory stays there."""
+    if urls != "-" and (Path(urls).absolute().parent / NAME).exists():
+        return Path(urls).parent
+    return Path(out % {"name": list_name(urls), "time": time.strftime("%Y-%m-%dT%H-%M-%S")})

@@ -1,0 +1,161 @@
+"""The list as the spider draws from it: batches of entries, counted.
+
+Owns: the seam (`Source`), how a file becomes one (`open_source`), how its format is found, what counts.
+Knows no bytes of a file and no grammar of a format; those are the neighbours'.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from crawler.exceptions import BadURLError, ListError
+from crawler.sources.detect import find_format
+from crawler.sources.files import FORMATS, name_format, open_bytes
+from crawler.sources.jsonl import JSONL_CAP, parse_jsonl
+from crawler.sources.lines import LINE_CAP, LineError, bad_line, counting_lines, read_blocks
+from crawler.sources.table import DELIMITERS, open_table, table_records
+from crawler.sources.txt import parse_txt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from crawler.items import BadLine, Entry
+    from crawler.sources.lines import Record
+
+Parse: TypeAlias = "Callable[[int, bytes], Entry]"
+
+
+class Source(Protocol):
+    """Where calls come from. One thread draws; `close` may come from another.
+
+    count: lines that counted so far, delivered or skipped; comments and blank lines never count.
+    skipped: those of them that were passed over unread.
+    """
+
+    count: int
+    skipped: int
+
+    def next_batch(self, size: int) -> list[Entry | BadLine]:
+        """1 to *size* of the next lines, as soon as there is one; [] at the end, and after `close`.
+
+        Raises ListError when the list breaks off, after all that came before has been delivered.
+        """
+        ...
+
+    def ack(self, entries: Sequence[Entry | BadLine]) -> None:
+        """The records of *entries* are on disk."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class FileSource:
+    """A Source of one file or pipe, read once, in constant memory."""
+
+    def __init__(
+        self,
+        blocks: Iterator[list[Record]],
+        parse: Parse,
+        close: Callable[[], None],
+        *,
+        limit: int | None,
+        skip: Callable[[int], bool] | None,
+    ) -> None:
+        self.count = 0
+        self.skipped = 0
+        self._close = close
+        self._closed = False
+        self._broken: ListError | None = None
+        self._items = self._read(blocks, parse, limit, skip)
+
+    def next_batch(self, size: int) -> list[Entry | BadLine]:
+        batch: list[Entry | BadLine] = []
+        if self._closed:
+            return batch
+        if self._broken is not None:
+            raise self._broken
+        try:
+            for item in self._items:
+                if item is not None:
+                    batch.append(item)
+                    if len(batch) >= size:
+                        break
+                elif batch:
+                    break
+        except ListError as exc:
+            if not self._closed:
+                self._broken = exc
+                raise
+        return batch
+
+    def ack(self, entries: Sequence[Entry | BadLine]) -> None:
+        """A file needs no word of it: what is done is the ledger's to remember."""
+
+    def close(self) -> None:
+        self._closed = True
+        self._close()
+
+    def _read(
+        self,
+        blocks: Iterator[list[Record]],
+        parse: Parse,
+        limit: int | None,
+        skip: Callable[[int], bool] | None,
+    ) -> Iterator[Entry | BadLine | None]:
+        """Every line that is not skipped; None where going on may mean to wait."""
+        while limit is None or self.count < limit:
+            block = next(blocks, None)
+            if block is None:
+                return
+            if limit is not None:
+                del block[limit - self.count :]
+            for line, raw in block:
+                self.count += 1
+                if skip is not None and skip(line):
+                    self.skipped += 1
+                    continue
+                try:
+                    yield parse(line, raw)
+                except (LineError, BadURLError) as exc:
+                    yield bad_line(line, raw, str(exc))
+            yield None
+
+
+def open_source(
+    path: str,
+    *,
+    format: str | None = None,  # noqa: A002  # the argument's name for the user
+    column: str = "url",
+    limit: int | None = None,
+    skip: Callable[[int], bool] | None = None,
+) -> FileSource:
+    """Open a list; only its first lines are read (of a pipe: this waits for the first that counts).
+
+    path: a file, or `-` for standard input. format: one of txt, csv, tsv, jsonl; None finds it from the
+    name, else from the first line. column: the one of a table that holds the URL. limit: only so many of
+    the lines that count. skip: told a line's number, True passes it over unread.
+    Raises ListError, saying what to do, when the list as a whole cannot be read.
+    """
+    if format is not None and format not in FORMATS.values():
+        known = ", ".join(dict.fromkeys(FORMATS.values()))
+        raise ListError(f"{path}: format {format!r} is not known; there are {known}")
+    chunks, file = open_bytes(path)
+    try:
+        kind = format or name_format(path)
+        if kind is None:
+            kind, chunks = find_format(chunks, column=column, path=path)
+        blocks, parse = _open_format(kind, chunks, column=column, path=path)
+    except ListError:
+        file.close()
+        raise
+    return FileSource(blocks, parse, file.close, limit=limit, skip=skip)
+
+
+def _open_format(kind: str, chunks: Iterable[bytes], *, column: str, path: str) -> tuple[Iterator[list[Record]], Parse]:
+    if delimiter := DELIMITERS.get(kind):
+        records = table_records(read_blocks(chunks, cap=LINE_CAP, path=path), delimiter)
+        rows, table = open_table(records, delimiter=delimiter, column=column, path=path)
+        return rows, table.parse
+    if kind == "jsonl":
+        return counting_lines(read_blocks(chunks, cap=JSONL_CAP, path=path)), parse_jsonl
+    return counting_lines(read_blocks(chunks, cap=LINE_CAP, path=path)), parse_txt

@@ -1,0 +1,176 @@
+"""Tables (csv, tsv): a record per line or, with quotes, over several; a header row, or none.
+
+Owns: where a record ends, which column is the URL, what the others become. A quote that nothing closes
+costs its own line, never the rest of the list. Knows no files.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Final
+
+from crawler.exceptions import ListError
+from crawler.items import Entry
+from crawler.sources.lines import LINE_CAP, LineError, decode
+from crawler.sources.urls import check_url
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from crawler.sources.lines import Block, Record
+
+DELIMITERS: Final = {"csv": ",", "tsv": "\t"}
+_SPACE: Final = " \t\n\r\f\v"  # ASCII's, as bytes.strip() takes off a line; str.strip() would take more
+
+
+def split_cells(text: str, delimiter: str) -> list[str]:
+    """The cells of one record (RFC 4180). Raises LineError when its quotes are broken."""
+    if '"' not in text:
+        return text.split(delimiter)
+    try:
+        return next(csv.reader([text], delimiter=delimiter, strict=True))
+    except csv.Error as exc:
+        raise LineError(f"broken quotes ({exc})") from exc
+
+
+def is_url(cell: str) -> bool:
+    return cell.lstrip()[:8].lower().startswith(("http://", "https://"))
+
+
+def table_records(blocks: Iterable[Block], delimiter: str) -> Iterator[list[Record]]:
+    """Records with the number of their first line, blank lines left out.
+
+    A record goes on over further lines while a quote is open, up to LINE_CAP bytes; then its first line
+    stands alone (and will not parse), and the next record begins with the line after it.
+    """
+    held: list[bytes] = []  # the beginning of a record whose end has not been read yet
+    first = 1
+    for number, lines in blocks:
+        first = number - len(held)
+        records, used = _take(first, held + lines, delimiter, at_end=False)
+        held, first = (held + lines)[used:], first + used
+        yield records
+    yield _take(first, held, delimiter, at_end=True)[0]
+
+
+def _take(first: int, lines: list[bytes], delimiter: str, *, at_end: bool) -> tuple[list[Record], int]:
+    """The records that end within *lines*, and how many of the lines they are made of."""
+    records: list[Record] = []
+    at, size = 0, len(lines)
+    while at < size:
+        raw = lines[at]
+        taken = 1
+        # RFC 4180 quotes come in pairs within a record, so an even number on a line ends on it.
+        if raw.count(b'"') % 2:
+            taken = _lines_of_record(lines, at, delimiter, at_end=at_end)
+            if not taken:
+                break
+            raw = b"\n".join(part.removesuffix(b"\r") for part in lines[at : at + taken])
+        if not raw.isspace() and raw:
+            records.append((first + at, raw.removesuffix(b"\r")))
+        at += taken
+    return records, at
+
+
+def _lines_of_record(lines: list[bytes], start: int, delimiter: str, *, at_end: bool) -> int:
+    """How many lines the record at *start* takes; 1 when its quotes are broken, 0 when more must be read."""
+    goes_on = False
+
+    def feed() -> Iterator[str]:
+        nonlocal goes_on
+        size_bytes = 0
+        for at in range(start, len(lines)):
+            size_bytes += len(lines[at]) + 1
+            if size_bytes > LINE_CAP:
+                return
+            yield lines[at].decode("latin-1")  # one character a byte: only quotes and delimiters matter here
+        goes_on = not at_end
+
+    reader = csv.reader(feed(), delimiter=delimiter, strict=True)
+    try:
+        next(reader)  # asks for lines until the record is whole
+    except (csv.Error, StopIteration):
+        return 0 if goes_on else 1
+    return reader.line_num
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """How the cells of a row become an Entry.
+
+    width: cells in every row. url_at, key_at: index of the URL and of the `id`; key_at None without one.
+    others: name and index of every other column.
+    """
+
+    delimiter: str
+    width: int
+    url_at: int
+    key_at: int | None
+    others: dict[str, int]
+
+    def parse(self, line: int, raw: bytes) -> Entry:
+        """The GET that a row stands for. Raises LineError or BadURLError."""
+        cells = split_cells(decode(raw), self.delimiter)
+        if len(cells) != self.width:
+            raise LineError(f"has {len(cells)} cells where the first row has {self.width}")
+        url = cells[self.url_at].strip(_SPACE)
+        target = check_url(url)
+        return Entry(
+            url=url,
+            target=target.target,
+            authorization=target.authorization,
+            line=line,
+            key=None if self.key_at is None else cells[self.key_at] or None,
+            meta={name: cells[at] for name, at in self.others.items()},
+        )
+
+
+def open_table(
+    records: Iterator[list[Record]], *, delimiter: str, column: str, path: str
+) -> tuple[Iterator[list[Record]], Table]:
+    """The rows without the header, and how to read them. Raises ListError when no column holds the URL."""
+    begin = next(filter(None, records), [])
+    if not begin:
+        return iter(()), Table(delimiter=delimiter, width=1, url_at=0, key_at=None, others={})
+    line, raw = begin[0]
+    try:
+        cells = [cell.strip(_SPACE) for cell in split_cells(decode(raw), delimiter)]
+    except LineError as exc:
+        raise ListError(f"{path}: line {line} cannot be read as a header row: {exc}") from exc
+    if column in cells:
+        return chain([begin[1:]], records), _with_header(cells, column, delimiter, path)
+    return chain([begin], records), _without_header(cells, column, delimiter, path)
+
+
+def _with_header(cells: list[str], column: str, delimiter: str, path: str) -> Table:
+    if cells.count(column) > 1:
+        raise ListError(f"{path}: column {column!r} occurs {cells.count(column)} times; give each its own name")
+    url_at = cells.index(column)
+    key_at = cells.index("id") if "id" in cells and column != "id" else None
+    others: dict[str, int] = {}
+    for at, name in enumerate(cells):
+        if at not in {url_at, key_at}:
+            key = name or f"column_{at + 1}"
+            while key in others:  # a name given twice must not cost a cell
+                key = f"{key}_{at + 1}"
+            others[key] = at
+    return Table(delimiter=delimiter, width=len(cells), url_at=url_at, key_at=key_at, others=others)
+
+
+def _without_header(cells: list[str], column: str, delimiter: str, path: str) -> Table:
+    url_at = next((at for at, cell in enumerate(cells) if is_url(cell)), None)
+    if url_at is None:
+        found = ", ".join(repr(cell[:40]) for cell in cells[:20])
+        raise ListError(
+            f"{path}: has no column {column!r}; its first row reads {found}."
+            " Name the column that holds the URL with column=NAME, or check what separates the cells"
+        )
+    if column != "url":
+        raise ListError(
+            f"{path}: has no column {column!r}, its first row is a URL already."
+            f" Add a header row, or leave column={column} out"
+        )
+    others = {f"column_{at + 1}": at for at in range(len(cells)) if at != url_at}
+    return Table(delimiter=delimiter, width=len(cells), url_at=url_at, key_at=None, others=others)

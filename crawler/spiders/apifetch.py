@@ -1,0 +1,249 @@
+"""The spider: list -> Request, Response or Failure -> Record. Thin: what to do is decided by the Run.
+
+Subclass it to read what the API says: `parse` sees every ok response, may yield items, Requests to
+follow (each becomes a record of its own), and may change the record in `response.meta`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Iterable
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from scrapy import Request, Spider, signals
+from scrapy.exceptions import CloseSpider, UnsupportedURLSchemeError
+from scrapy.settings import SETTINGS_PRIORITIES
+
+from crawler.arguments import ARGUMENTS, SETTINGS, Configured, read_arguments
+from crawler.exceptions import ArgumentError, BadURLError, ListError, StoppedError, StoreError
+from crawler.items import IDEMPOTENT, TICKET, Entry, Outcome, Record, Ticket
+from crawler.secrets import mask_url
+from crawler.sources import check_url
+from crawler.sources.feed import Feed
+from crawler.spiders.outcomes import outcome_of_exception, outcome_of_response
+from crawler.spiders.records import make_record
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from scrapy.crawler import Crawler
+    from scrapy.http import Response
+    from scrapy.settings import BaseSettings
+    from twisted.python.failure import Failure
+
+    from crawler.run import Run
+    from crawler.values import Hosts
+
+RECORD = "record"
+"""`response.meta` key under which `parse` finds the Record of the response."""
+
+
+class ApiFetchSpider(Spider):
+    """Fetch every call of a list. Arguments: docs/arguments.md."""
+
+    name = "apifetch"
+    arguments: ClassVar[frozenset[str]] = frozenset()
+    """Names of the arguments that a subclass adds; they become attributes, as in any spider."""
+
+    run: Run  # set when the spider is opened, by the RunKeeper extension
+    headers: tuple[tuple[str, str], ...]
+    hosts: Hosts | None
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler, *args: Any, **kwargs: Any) -> Self:
+        """Check the arguments and make settings of them. Raises ArgumentError."""
+        settings = crawler.settings
+        for name, value in cls.read_arguments(settings, kwargs).items():
+            settings.set(name, value, priority="cmdline")  # what -s said of it is the same, or refused
+        own = {argument.name for argument in ARGUMENTS}
+        spider = super().from_crawler(crawler, *args, **{name: kwargs[name] for name in kwargs if name not in own})
+        spider.headers = settings["APIFETCH_HEADERS"] or ()
+        spider.hosts = settings["APIFETCH_HOSTS"]
+        return spider
+
+    @classmethod
+    def read_arguments(cls, settings: BaseSettings, given: Mapping[str, str]) -> dict[str, Any]:
+        """Settings, typed, from arguments and what the settings hold already. Raises ArgumentError."""
+        configured = {}
+        for row in (*ARGUMENTS, *SETTINGS):
+            priority = settings.getpriority(row.setting) or 0
+            if priority > SETTINGS_PRIORITIES["default"]:
+                explicit = priority >= SETTINGS_PRIORITIES["cmdline"]
+                configured[row.setting] = Configured(settings[row.setting], explicit)
+        return read_arguments(given, configured, environ=os.environ, declared=cls.arguments)
+
+    async def start(self) -> AsyncIterator[Any]:
+        run = self.run
+        for ticket in run.followed():
+            await self._free_worker()
+            yield self._request(ticket)
+        try:
+            async for batch in Feed(run.source).batches():
+                await run.room()
+                for line in batch:
+                    item = self._checked(run.take(line))
+                    if isinstance(item, Ticket):
+                        await self._free_worker()
+                        yield self._request(item)
+                    elif item is not None:
+                        yield item
+                run.flush_moved(at_least=1000)
+                await asyncio.sleep(0)  # lines that are done already must not starve the loop
+        except ListError as exc:
+            self.logger.error("%s", exc)  # noqa: TRY400  # the message is for a person, who needs no traceback
+            raise CloseSpider("bad_list") from exc
+        run.count_lines(to_end=True)
+
+    async def _free_worker(self) -> None:
+        """Return when a worker is free: requests are made when they can be sent, never ahead."""
+        while self.crawler.engine.needs_backout():
+            await self.crawler.signals.wait_for(signals.scheduler_empty)
+
+    def _checked(self, item: Ticket | Record | None) -> Ticket | Record | None:
+        """Turn a ticket for a host that `hosts` does not name into its record."""
+        if self.hosts is None or not isinstance(item, Ticket):
+            return item
+        target = check_url(item.entry.target)
+        scheme = item.entry.target.partition(":")[0].lower()
+        if self.hosts.allows(target.host, target.port, scheme):
+            return item
+        return Record.of(item, Outcome.FORBIDDEN_HOST, f"{target.host} is not among hosts={self.hosts}")
+
+    def _request(self, ticket: Ticket) -> Request:
+        entry = ticket.entry
+        own = {name.lower() for name, _ in entry.headers}
+        headers = [header for header in self.headers if header[0].lower() not in own]
+        headers += entry.headers
+        if entry.authorization is not None and "authorization" not in own:
+            headers.append(("Authorization", entry.authorization))
+        meta: dict[str, Any] = {**ticket.request_meta, TICKET: ticket, "verbatim_url": True}
+        if entry.method not in IDEMPOTENT:
+            meta["dont_retry"] = True  # it may have been carried out
+        return Request(
+            entry.target,
+            callback=self._answered,
+            errback=self._failed,
+            method=entry.method,
+            headers=headers,
+            body=entry.body,
+            meta=meta,
+            cb_kwargs=dict(ticket.cb_kwargs),
+            dont_filter=True,
+        )
+
+    def parse(self, response: Response, **kwargs: Any) -> Any:  # noqa: ARG002  # the signature of every callback
+        """What a subclass makes of an ok response; nothing here."""
+        return ()
+
+    def _answered(self, response: Response, **cb_kwargs: Any) -> Any:
+        request = response.request
+        assert request is not None
+        ticket: Ticket = request.meta[TICKET]
+        outcome, error = outcome_of_response(response, ranged="Range" in request.headers)
+        record = make_record(ticket, request, outcome, response=response, error=error)
+        if outcome is not Outcome.OK:
+            return (record,)
+        callback = getattr(self, ticket.callback or "parse")
+        if getattr(callback, "__func__", None) is ApiFetchSpider.parse:
+            return (record,)
+        request.meta[RECORD] = record
+        return self._parsed(record, callback, response, cb_kwargs)
+
+    def _failed(self, failure: Failure) -> Any:
+        request: Request = failure.request  # type: ignore[attr-defined]  # Scrapy sets it
+        exc = failure.value
+        assert exc is not None
+        if isinstance(exc, (StoppedError, StoreError)):
+            return ()  # not finished: it stays for the next run
+        ticket: Ticket = request.meta[TICKET]
+        outcome, error = outcome_of_exception(exc)
+        response = getattr(exc, "response", None)
+        record = make_record(ticket, request, outcome, response=response, error=error)
+        if ticket.errback is None:
+            return (record,)
+        return self._parsed(record, getattr(self, ticket.errback), failure, {})
+
+    async def _parsed(self, record: Record, callback: Any, result: Any, cb_kwargs: dict[str, Any]) -> list[Any]:
+        """Run the user's callback; the record and its children first, then what else it yields."""
+        items: list[Any] = []
+        requests: list[Request] = []
+        late: list[Record] = []
+        children: list[Ticket] = []
+        try:
+            async for item in _outputs(callback(result, **cb_kwargs)):
+                if not isinstance(item, Request):
+                    if item is not record:
+                        items.append(item)
+                    continue
+                child = self._checked(self.run.follow(self._child(item, record)))
+                if isinstance(child, Ticket):
+                    children.append(child)
+                    requests.append(self._request(child))
+                elif child is not None:
+                    late.append(child)
+        except (CloseSpider, asyncio.CancelledError):
+            raise
+        except Exception as exc:
+            self.logger.exception("%s failed on line %s", callback.__name__, record.line)
+            record.outcome, record.error = Outcome.REJECTED, f"{callback.__name__}: {type(exc).__name__}: {exc}"
+        record.children = children
+        return [record, *late, *items, *requests]
+
+    def _child(self, request: Request, record: Record) -> Ticket:
+        """The ticket of a request that a page leads to. Raises ArgumentError for what JSON cannot hold."""
+        try:
+            target = check_url(request.url)
+        except BadURLError as exc:
+            raise UnsupportedURLSchemeError(f"a page leads to {mask_url(request.url)!r}: {exc}") from exc
+        headers = tuple(
+            (name.decode("latin-1"), value.decode("latin-1"))
+            for name, values in request.headers.items()
+            for value in values
+        )
+        entry = Entry(
+            url=request.url, target=target.target, authorization=target.authorization, line=None,
+            method=request.method, headers=headers, body=request.body,
+        )  # fmt: skip
+        meta = {name: value for name, value in request.meta.items() if name not in {TICKET, RECORD, "verbatim_url"}}
+        for name, value in (("cb_kwargs", request.cb_kwargs), ("meta", meta)):
+            _require_json(name, value)
+        return Ticket(
+            entry=entry, uuid=entry.uuid, shown_url=mask_url(request.url), parent=record.ticket,
+            callback=self._method_name(request.callback), errback=self._method_name(request.errback),
+            cb_kwargs=request.cb_kwargs, request_meta=meta,
+        )  # fmt: skip
+
+    def _method_name(self, callback: Any) -> str | None:
+        if callback is None:
+            return None
+        name = getattr(callback, "__name__", "")
+        if getattr(callback, "__self__", None) is not self or not hasattr(self, name):
+            raise ArgumentError("callback", callback, "a method of the spider: a followed request outlives the process")
+        return str(name)
+
+
+async def _outputs(result: Any) -> AsyncIterator[Any]:
+    """Whatever a callback may give back, one by one: nothing, an item, an iterable, a coroutine, an async iterator."""
+    if isawaitable(result):
+        result = await result
+    if isinstance(result, AsyncIterator):
+        async for item in result:
+            yield item
+    elif isinstance(result, Iterable) and not isinstance(result, (dict, str, bytes)):
+        for item in result:
+            yield item
+    elif result is not None:
+        yield result
+
+
+def _require_json(name: str, values: dict[str, Any]) -> None:
+    for key, value in values.items():
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError) as exc:
+            raise ArgumentError(
+                f"{name}[{key!r}]", value, "a value that JSON can hold: a followed request outlives the process"
+            ) from exc

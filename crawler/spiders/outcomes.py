@@ -1,0 +1,68 @@
+"""From what Scrapy hands back to one word of our vocabulary: statuses and exceptions become outcomes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from OpenSSL import SSL
+from scrapy import exceptions as scrapy_errors
+
+from crawler.exceptions import BadRedirectError, ForbiddenHostError
+from crawler.items import Outcome
+
+if TYPE_CHECKING:
+    from scrapy.http import Response
+
+_BY_EXCEPTION: Final[tuple[tuple[type[BaseException], Outcome], ...]] = (
+    (BadRedirectError, Outcome.BAD_REDIRECT),
+    (ForbiddenHostError, Outcome.FORBIDDEN_HOST),
+    (scrapy_errors.DownloadTimeoutError, Outcome.TIMEOUT),
+    (scrapy_errors.CannotResolveHostError, Outcome.DNS),
+    (scrapy_errors.DownloadConnectionRefusedError, Outcome.CONNECT),
+    (scrapy_errors.ResponseDataLossError, Outcome.TRUNCATED),
+    (scrapy_errors.DownloadCancelledError, Outcome.TOO_LARGE),  # the handlers' word for DOWNLOAD_MAXSIZE
+    (scrapy_errors.DownloadFailedError, Outcome.RESET),
+    (OSError, Outcome.DECODE),  # HttpCompressionMiddleware on a body that is not what its coding says
+)
+
+
+def outcome_of_response(response: Response, *, ranged: bool) -> tuple[Outcome, str | None]:
+    """The outcome of a whole response, and why it is not ok. ranged: the request asked for a part."""
+    status = response.status
+    if 200 <= status < 300:
+        if status == 206 and not ranged:
+            return Outcome.BAD_RESPONSE, "206 Partial Content, though no range was asked for"
+        return Outcome.OK, None
+    if 300 <= status < 600:
+        return Outcome.HTTP_ERROR, f"HTTP status {status}"
+    return Outcome.BAD_RESPONSE, f"{status} is no final HTTP status"
+
+
+def outcome_of_exception(exc: BaseException) -> tuple[Outcome, str]:
+    """The outcome of a call without a usable response, and the reason in words."""
+    reason = str(exc) or type(exc).__name__
+    if _is_tls(exc):
+        return Outcome.TLS, reason
+    if isinstance(exc, scrapy_errors.IgnoreRequest):
+        too_large = "DOWNLOAD_MAXSIZE" in reason  # HttpCompressionMiddleware has no exception of its own for it
+        return (Outcome.TOO_LARGE, reason) if too_large else (Outcome.REJECTED, f"a middleware ignored it: {reason}")
+    for kind, outcome in _BY_EXCEPTION:
+        if isinstance(exc, kind):
+            return outcome, reason
+    return Outcome.REJECTED, f"{type(exc).__name__}: {reason}"
+
+
+def _is_tls(exc: BaseException) -> bool:
+    """Whether OpenSSL stands anywhere behind it: handlers wrap its errors in lists of Failures."""
+    seen: list[object] = [exc]
+    for cause in seen:
+        if isinstance(cause, SSL.Error):
+            return True
+        for behind in (
+            getattr(cause, "__cause__", None),
+            getattr(cause, "value", None),
+            *(getattr(cause, "reasons", None) or ()),
+        ):
+            if behind is not None and not any(behind is other for other in seen):
+                seen.append(behind)
+    return False

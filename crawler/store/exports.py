@@ -1,0 +1,80 @@
+"""The small files beside the ledger that a person opens first: failed.jsonl, invalid.jsonl, summary.json.
+
+Each is made anew from the ledger and replaces its predecessor whole, never in place: failed.jsonl may be
+the very list that is being read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from base64 import b64encode
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Any, Final
+
+from crawler.exceptions import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from crawler.store.ledger import Ledger
+
+FAILED: Final = "failed.jsonl"
+INVALID: Final = "invalid.jsonl"
+SUMMARY: Final = "summary.json"
+
+_FAILED_SQL: Final = """
+SELECT r.request, r.body, c.outcome, c.status, c.error FROM calls c JOIN requests r ON r.record = c.id
+WHERE c.outcome IS NOT NULL AND c.outcome != 'ok' AND c.state != 1 ORDER BY c.line IS NULL, c.line, c.id
+"""
+
+
+def write_lists(ledger: Ledger, directory: Path) -> None:
+    """Write failed.jsonl (a valid list of the calls that failed) and invalid.jsonl. Raises StoreError."""
+    with _replacing(directory / FAILED) as file:
+        for request, body, outcome, status, error in ledger.each(_FAILED_SQL):
+            note = " ".join(str(part) for part in (outcome, status, error) if part is not None)
+            file.write(json.dumps(list_line(json.loads(request), body, note), ensure_ascii=False) + "\n")
+    with _replacing(directory / INVALID) as file:
+        sql = "SELECT line, url, error FROM calls WHERE outcome = 'invalid' AND uuid8 IS NULL ORDER BY line"
+        for line, text, reason in ledger.each(sql):
+            file.write(json.dumps({"line": line, "text": text, "reason": reason}, ensure_ascii=False) + "\n")
+
+
+def list_line(request: Mapping[str, Any], body: bytes | None, note: str) -> dict[str, Any]:
+    """A call as a line of a jsonl list; note: what became of it, ignored when it is read."""
+    line: dict[str, Any] = {"url": request["url"]}
+    if request["method"] != "GET" or body:
+        line["method"] = request["method"]
+    if headers := request.get("headers"):
+        line["headers"] = {}
+        for name, value in headers:
+            line["headers"].setdefault(name, []).append(value)
+    if body:
+        try:
+            line["body"] = body.decode()
+        except UnicodeDecodeError:
+            line["body_base64"] = b64encode(body).decode()
+    line.update({name: request[name] for name in ("id", "meta", "n") if request.get(name)})
+    line["_error"] = note
+    return line
+
+
+def write_summary(directory: Path, summary: Mapping[str, Any]) -> None:
+    """Write summary.json. Raises StoreError."""
+    with _replacing(directory / SUMMARY) as file:
+        file.write(json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[IO[str]]:
+    partial = path.with_name(f".{path.name}.tmp")
+    try:
+        with partial.open("w", encoding="utf-8") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as exc:
+        raise StoreError(f"cannot write {path}: {exc.strerror}") from exc

@@ -1,0 +1,192 @@
+"""Bodies as files: written whole or not at all, visible only when whole, on disk when the barrier says so.
+
+Owns names and folders below the output directory and every system call that makes a body durable.
+Knows nothing of rows: the writer tells it what to put, then asks for the barrier, then lets it settle.
+A file that already belongs to a row is never touched before that row's successor is committed: the new
+one is written beside it (`.new`) and moved over it afterwards.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, Literal
+
+from crawler.exceptions import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from crawler.store.place import Place
+
+Durability = Literal["process", "batch", "strict"]
+
+RESPONSES: Final = "responses"
+ERRORS: Final = "errors"
+STAGED: Final = ".new"  # a successor that waits for its row
+PARTIAL: Final = ".tmp"  # being written, where O_TMPFILE is not to be had
+
+_NO_TMPFILE: Final = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT, errno.EPERM}
+
+
+def location(uuid: str, *, ok: bool, levels: int) -> str:
+    """Path of a record's file below the output directory, in 256 ** levels folders."""
+    folders = "".join(f"{uuid[2 * level : 2 * level + 2]}/" for level in range(levels))
+    return f"{RESPONSES if ok else ERRORS}/{folders}{uuid}.json"
+
+
+class Files:
+    """The folder tree of one output directory. barriers: how many were asked of the disk so far."""
+
+    def __init__(self, place: Place, durability: Durability) -> None:
+        self._root = place.fd
+        self._shown = place.directory
+        self._durability = durability
+        self._folders: set[str] = set()
+        self._tmpfile = _tmpfile_works(place.fd)
+        self._syncfs = _find_syncfs() if durability == "batch" else None
+        self._unsynced: list[str] = []
+        self.barriers = 0
+
+    def put(self, name: str, data: bytes, *, beside: bool) -> None:
+        """Write *data* as *name*; as its staged successor if *beside*. Raises StoreError."""
+        name = name + STAGED if beside else name
+        folder = name.rpartition("/")[0]
+        try:
+            if folder not in self._folders:
+                self._make(folder)
+            if self._tmpfile:
+                self._put_linked(folder, name, data)
+            else:
+                self._put_renamed(name, data)
+        except OSError as exc:
+            raise self._error("write", name, exc) from exc
+        if self._durability != "process" and self._syncfs is None:
+            self._unsynced.append(name)
+
+    def barrier(self) -> None:
+        """Return when everything put so far would survive a power cut (`process`: at once).
+
+        Raises StoreError when the disk says otherwise; asking again would be answered wrongly
+        (after a failed fsync Linux may call the lost pages clean), so the run must stop.
+        """
+        if self._durability == "process":
+            return
+        self.barriers += 1
+        if self._syncfs is not None:
+            if self._syncfs(self._root) != 0:
+                number = ctypes.get_errno()
+                raise StoreError(f"cannot sync {self._shown}: {os.strerror(number)}")
+            return
+        names, self._unsynced = self._unsynced, []
+        folders = {name.rpartition("/")[0] for name in names}
+        for name in [*names, *folders, *{folder.partition("/")[0] for folder in folders}, "."]:
+            self._sync(name)
+
+    def settle(self, uuid: str, name: str | None, *, levels: int) -> None:
+        """Make the folders say what a committed row says: *name* is its file, None if it has none now.
+
+        A staged successor is moved into place, the record's file in the other tree is removed. Doing it
+        again changes nothing, so a run that was killed here is mended by the next one.
+        """
+        try:
+            for tree in (True, False):
+                file = location(uuid, ok=tree, levels=levels)
+                with suppress(FileNotFoundError):
+                    if file == name:
+                        os.rename(file + STAGED, file, src_dir_fd=self._root, dst_dir_fd=self._root)
+                    else:
+                        os.unlink(file, dir_fd=self._root)
+        except OSError as exc:
+            raise self._error("settle", name or uuid, exc) from exc
+
+    def _put_linked(self, folder: str, name: str, data: bytes) -> None:
+        fd = os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o666, dir_fd=self._root)
+        try:
+            _write_all(fd, data)
+            try:
+                self._link(fd, name)
+            except FileExistsError:  # left by a run that was killed between file and row
+                with suppress(FileNotFoundError):
+                    os.unlink(name + PARTIAL, dir_fd=self._root)
+                self._link(fd, name + PARTIAL)
+                os.rename(name + PARTIAL, name, src_dir_fd=self._root, dst_dir_fd=self._root)
+        finally:
+            os.close(fd)
+
+    def _link(self, fd: int, name: str) -> None:
+        # linkat(AT_SYMLINK_FOLLOW), open(2): the way to give an O_TMPFILE file its first name.
+        os.link(f"/proc/self/fd/{fd}", name, src_dir_fd=self._root, dst_dir_fd=self._root, follow_symlinks=True)
+
+    def _put_renamed(self, name: str, data: bytes) -> None:
+        partial = name + PARTIAL
+        with suppress(FileNotFoundError):
+            os.unlink(partial, dir_fd=self._root)
+        fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=self._root)
+        try:
+            _write_all(fd, data)
+        finally:
+            os.close(fd)
+        os.rename(partial, name, src_dir_fd=self._root, dst_dir_fd=self._root)
+
+    def _make(self, folder: str) -> None:
+        parts = folder.split("/")
+        for depth in range(1, len(parts) + 1):
+            with suppress(FileExistsError):
+                os.mkdir("/".join(parts[:depth]), 0o777, dir_fd=self._root)
+        self._folders.add(folder)
+
+    def _sync(self, name: str) -> None:
+        try:
+            fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._root)
+            try:
+                _full_sync(fd)
+            finally:
+                os.close(fd)
+        except OSError as exc:
+            raise self._error("sync", name, exc) from exc
+
+    def _error(self, verb: str, name: str, exc: OSError) -> StoreError:
+        return StoreError(f"cannot {verb} {self._shown / name}: {exc.strerror}")
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def _tmpfile_works(root: int) -> bool:
+    """Whether the file system can write a file before it has a name (not on NFS, macOS, some overlays)."""
+    if not hasattr(os, "O_TMPFILE"):
+        return False
+    try:
+        fd = os.open(".", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600, dir_fd=root)
+    except OSError as exc:
+        if exc.errno in _NO_TMPFILE:
+            return False
+        raise StoreError(f"output directory: {exc.strerror}") from exc
+    os.close(fd)
+    return os.access("/proc/self/fd", os.X_OK)
+
+
+def _find_syncfs() -> Callable[[int], int] | None:
+    """Libc's syncfs(2): one call for a whole batch; None elsewhere than on Linux."""
+    if not sys.platform.startswith("linux"):
+        return None
+    syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    if syncfs is not None:
+        syncfs.argtypes, syncfs.restype = [ctypes.c_int], ctypes.c_int
+    return syncfs
+
+
+def _full_sync(fd: int) -> None:
+    if sys.platform == "darwin":
+        import fcntl  # noqa: PLC0415  # not on every platform this is type-checked for
+
+        fcntl.fcntl(fd, fcntl.F_FULLFSYNC)  # fsync(2) on macOS stops at the drive's cache
+    else:
+        os.fsync(fd)

@@ -1,0 +1,242 @@
+"""The ledger: one SQLite file that says what became of every line. The truth about what is done.
+
+Owns every statement that reads or writes it, on two connections: one of the writer's thread, one for
+look-ups of the engine's. Knows nothing of files; whoever commits a row has put its body first.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from crawler.exceptions import OtherListError, StoreError
+from crawler.items import Outcome, Prior, Record
+from crawler.store import schema
+from crawler.store.schema import State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from crawler.items import Ticket
+
+NAME: Final = "ledger.sqlite"
+
+CACHE_KIB: Final = 32 * 1024
+"""Page cache of the writer's connection: holds the inner pages of the uuid index far beyond 10 million rows."""
+
+CHECKPOINT_PAGES: Final = 4096
+"""WAL pages (16 MiB) between checkpoints: random index pages are then written back once for many batches."""
+
+_COLUMNS: Final = (
+    "uuid8", "uuid", "run", "checked", "state", "list", "line", "n", "parent", "key", "method", "url", "host",
+    "final_url", "redirects", "outcome", "status", "http_version", "ip", "location", "bytes", "sha256",
+    "file_digest", "content_type", "headers", "etag", "last_modified", "attempts", "started_at", "elapsed_ms",
+    "waited_ms", "not_before", "error", "meta",
+)  # fmt: skip
+_INSERT: Final = f"INSERT INTO calls ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608  # names of columns only
+_KEPT: Final = ("uuid8", "uuid", "list", "line", "n", "parent")  # what a row keeps when its call is made again
+_REPLACED: Final = [name for name in _COLUMNS if name not in _KEPT]
+_UPDATE: Final = f"UPDATE calls SET {', '.join(f'{name} = ?' for name in _REPLACED)} WHERE id = ?"  # noqa: S608  # names of columns only
+_KEEP_AT: Final = [index for index, name in enumerate(_COLUMNS) if name not in _KEPT]
+_PRIOR: Final = "SELECT id, uuid, outcome, status, checked, state, location, list, line, parent FROM calls"
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Ledger:
+    """An open ledger. `commit` and `write` belong to one thread, every other method to another one."""
+
+    def __init__(self, directory: Path, *, durable: bool) -> None:
+        """Open or make the ledger. durable: whether a commit is to survive a power cut. Raises StoreError."""
+        self._path = directory / NAME
+        self._durable = durable
+        self._writer = self._connect()
+        with self._errors():
+            version = self._writer.execute("PRAGMA user_version").fetchone()[0]
+            if version == 0:
+                self._writer.executescript(f"BEGIN; {schema.tables_sql()} PRAGMA user_version={schema.VERSION}; COMMIT")
+            elif version > schema.VERSION:
+                raise OtherListError(
+                    f"{self._path} was made by a newer version (ledger {version}, this program reads up to "
+                    f"{schema.VERSION}): upgrade, or use another -a out=..."
+                )
+            for step in range(version or schema.VERSION, schema.VERSION):
+                self._writer.executescript(f"BEGIN; {schema.MIGRATIONS[step]}; PRAGMA user_version={step + 1}; COMMIT")
+        self._reader = self._connect()
+
+    def _connect(self) -> sqlite3.Connection:
+        with self._errors():
+            db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, cached_statements=64)
+            for pragma in (
+                "journal_mode=WAL",
+                # NORMAL never corrupts, and loses no commit to a killed process.
+                f"synchronous={'FULL' if self._durable else 'NORMAL'}",
+                f"cache_size=-{CACHE_KIB}",
+                f"wal_autocheckpoint={CHECKPOINT_PAGES}",
+                "busy_timeout=30000",  # ms; a person's own reader may hold the file for a moment
+            ):
+                db.execute(f"PRAGMA {pragma}")
+        return db
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as exc:
+            raise StoreError(f"ledger {self._path}: {exc}") from exc
+
+    # The engine's side
+
+    def find(self, uuid: bytes) -> Prior | None:
+        """The row of that name as of the last commit, None if there is none."""
+        with self._errors():
+            for row in self._reader.execute(f"{_PRIOR} WHERE uuid8 = ?", (_uuid8(uuid),)):
+                if row[1] == uuid:
+                    return _prior(row)
+        return None
+
+    def rows(self, where: str, values: tuple[object, ...] = (), *, limit: int = -1) -> Iterator[Prior]:
+        """Rows by a condition of our own, in order of writing; all of them if limit is negative."""
+        with self._errors():
+            for row in self._reader.execute(f"{_PRIOR} WHERE {where} ORDER BY id LIMIT ?", (*values, limit)):
+                yield _prior(row)
+
+    def request(self, row: int) -> tuple[dict[str, Any], bytes] | None:
+        """What a row's call asked for (`store.asked`), and its body; None once the record is ok."""
+        found = self.query("SELECT request, body FROM requests WHERE record = ?", (row,))
+        return (json.loads(found[0][0]), found[0][1] or b"") if found else None
+
+    def query(self, sql: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+        with self._errors():
+            return self._reader.execute(sql, values).fetchall()
+
+    def each(self, sql: str, values: tuple[object, ...] = ()) -> Iterator[tuple[Any, ...]]:
+        """Like `query`, a row at a time."""
+        with self._errors():
+            yield from self._reader.execute(sql, values)
+
+    # The writer's side
+
+    def write(self, sql: str, values: tuple[object, ...] = ()) -> int:
+        """One statement, in the open transaction or its own; returns the new row's id, if it made one."""
+        with self._errors():
+            return self._writer.execute(sql, values).lastrowid or 0
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing; durable on return (FULL). Raises StoreError after rolling back."""
+        with self._errors():
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._writer.execute("COMMIT")
+            except BaseException:
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
+                raise
+
+    def record(self, record: Record, *, run: int, list_id: int | None, staged: bool) -> None:
+        """Write one record's row, its children's pending rows, and what it takes to ask again."""
+        ticket = record.ticket
+        state = State.STAGED if staged else State.SETTLED
+        named = ticket is not None and record.outcome is not Outcome.DUPLICATE
+        parent = ticket.parent.row if ticket is not None and ticket.parent is not None else None
+        values = (
+            _uuid8(ticket.uuid) if named and ticket else None, ticket.uuid if ticket else None, run, run, state,
+            list_id if record.line is not None else None,
+            record.line, record.n, parent, record.key, record.method, record.url, record.host, record.final_url,
+            record.redirects, record.outcome.value, record.status, record.http_version, record.ip, record.location,
+            record.bytes, _bytes(record.sha256), _bytes(record.file_digest), record.content_type,
+            _encode(record.headers).decode() if record.headers else None, record.etag, record.last_modified,
+            record.attempts, record.started_at, record.elapsed_ms, record.waited_ms, record.not_before, record.error,
+            _encode(record.meta).decode() if record.meta else None,
+        )  # fmt: skip
+        if ticket is None or not named:
+            self._writer.execute(_INSERT, values)
+            return
+        if ticket.row is None:
+            ticket.row = self._writer.execute(_INSERT, values).lastrowid
+        else:
+            self._writer.execute(_UPDATE, (*[values[at] for at in _KEEP_AT], ticket.row))
+            if record.ok:
+                self._writer.execute("DELETE FROM requests WHERE record = ?", (ticket.row,))
+        if not record.ok:
+            self._ask_again(ticket)
+        for child in record.children:
+            self.open_call(child, run=run, list_id=None, state=State.PENDING)
+
+    def open_call(self, ticket: Ticket, *, run: int, list_id: int | None, state: State) -> None:
+        """Write down a call that has no outcome yet: a followed request, or one that is about to be sent."""
+        if ticket.row is not None:
+            self._writer.execute("UPDATE calls SET state = ? WHERE id = ?", (state, ticket.row))
+        else:
+            entry = ticket.entry
+            values = dict.fromkeys(_COLUMNS)
+            values.update(
+                uuid8=_uuid8(ticket.uuid), uuid=ticket.uuid, run=run, checked=run, state=state, list=list_id,
+                line=entry.line, n=entry.n, method=entry.method, url=ticket.shown_url,
+                parent=ticket.parent.row if ticket.parent else None, key=entry.key,
+            )  # fmt: skip
+            ticket.row = self._writer.execute(_INSERT, tuple(values.values())).lastrowid
+        self._ask_again(ticket)
+
+    def _ask_again(self, ticket: Ticket) -> None:
+        self._writer.execute(
+            "INSERT OR REPLACE INTO requests VALUES (?, ?, ?)",
+            (ticket.row, _encode(asked(ticket)).decode(), ticket.entry.body or None),
+        )
+
+    def keep(self, ticket: Ticket, *, run: int) -> None:
+        """Let a row stand that was fetched again in vain."""
+        values = (run, State.SETTLED, ticket.row)
+        self._writer.execute("UPDATE calls SET checked = ?, state = ? WHERE id = ?", values)
+
+    def move(self, rows: Iterable[tuple[int, int | None, int]]) -> None:
+        """Give rows the list and line under which they were seen: (list, line, row) each."""
+        self._writer.executemany("UPDATE calls SET list = ?, line = ? WHERE id = ?", rows)
+
+    def set_states(self, state: State, rows: Iterable[int]) -> None:
+        self._writer.executemany("UPDATE calls SET state = ? WHERE id = ?", [(state, row) for row in rows])
+
+    def close(self) -> None:
+        self._reader.close()
+        self._writer.close()  # the last connection: SQLite folds the WAL into the file
+
+
+def asked(ticket: Ticket) -> dict[str, Any]:
+    """What a call asked for, as JSON can hold it: enough to ask again. The body is kept beside it."""
+    entry = ticket.entry
+    request: dict[str, Any] = {"url": entry.url, "method": entry.method}
+    optional = {
+        "headers": [list(header) for header in entry.headers],
+        "id": entry.key,
+        "meta": dict(entry.meta),
+        "n": entry.n if entry.n > 1 else None,
+        "callback": ticket.callback,
+        "errback": ticket.errback,
+        "cb_kwargs": dict(ticket.cb_kwargs),
+        "request_meta": dict(ticket.request_meta),
+    }
+    request.update({name: value for name, value in optional.items() if value})
+    return request
+
+
+def _uuid8(uuid: bytes) -> int:
+    return int.from_bytes(uuid[:8], "big", signed=True)
+
+
+def _bytes(digest: str | None) -> bytes | None:
+    return bytes.fromhex(digest) if digest else None
+
+
+def _prior(row: tuple[Any, ...]) -> Prior:
+    number, uuid, outcome, status, checked, state, place, list_id, line, parent = row
+    return Prior(
+        id=number, uuid=uuid, outcome=Outcome(outcome) if outcome else None, status=status, checked=checked,
+        state=state, location=place, list=list_id, line=line, parent=parent,
+    )  # fmt: skip

@@ -1,0 +1,206 @@
+"""Again: what a run need not do, because the ledger says that it is done. Decides; reads and writes nothing else.
+
+Resume, duplicates and redo are one question, asked once per line: has this name been seen in this run,
+has the ledger a row for it, and does the row stand? The list unchanged, the answer is a bit per line;
+otherwise it is looked up by uuid, which survives a list that was edited, sorted or appended to.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, Protocol
+
+from crawler.items import Entry, Outcome, Prior, Ticket
+from crawler.secrets import mask_url
+from crawler.store.schema import State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from crawler.store.ledger import Ledger
+
+
+_FOLLOWED: Final = "parent IS NOT NULL AND uuid8 IS NOT NULL AND (state != 0 OR outcome != 'ok') AND id > ? AND id <= ?"
+_PAGE: Final = 1000
+
+
+class RedoRule(Protocol):
+    """Which finished records a run makes again."""
+
+    def matches(self, outcome: str, status: int | None) -> bool: ...
+
+
+class Bits:
+    """A growing set of small whole numbers, one bit each: 6 MB for 50 million lines."""
+
+    __slots__ = ("_bytes",)
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()
+
+    def add(self, number: int) -> None:
+        at = number >> 3
+        if at >= len(self._bytes):
+            self._bytes.extend(bytes(max(at + 1 - len(self._bytes), 4096)))
+        self._bytes[at] |= 1 << (number & 7)
+
+    def __contains__(self, number: int) -> bool:
+        at = number >> 3
+        return at < len(self._bytes) and bool(self._bytes[at] >> (number & 7) & 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """The same call has been seen in this run.
+
+    line: where, None when a page led to it. parent: the row of that page, if the call was resumed
+    from the ledger, where the page may now lead to it once more.
+    """
+
+    line: int | None
+    parent: int | None = None
+
+
+@dataclass(slots=True)
+class Standing:
+    """What the ledger holds that stands: counted, not to be fetched. followed_open: pages still to fetch."""
+
+    lines: Counter[Outcome] = field(default_factory=Counter)
+    followed: Counter[Outcome] = field(default_factory=Counter)
+    followed_open: int = 0
+
+
+class Resume:
+    """The decisions of one run. redo_base: rows checked by that run or a later one are redone already."""
+
+    def __init__(
+        self, ledger: Ledger, *, run: int, redo_base: int, redo: RedoRule, list_id: int, moves: bool, number: bool
+    ) -> None:
+        """moves: rows that are sighted take this list's id and line. number: `duplicates=fetch`."""
+        self._ledger = ledger
+        self._run = run
+        self._redo_base = redo_base
+        self._redo = redo
+        self._list = list_id
+        self._moves = moves
+        self._number = number
+        self._seen = Bits()
+        self._occurrences: Counter[bytes] = Counter()
+        self.in_flight: dict[bytes, Ticket] = {}
+        self.moved: list[tuple[int, int | None, int]] = []  # list, line, row: to be written by whoever asks
+
+    def stands(self, prior: Prior) -> bool:
+        """Whether a row is not to be fetched again by this run."""
+        if prior.outcome is None:
+            return False
+        return prior.checked >= self._redo_base or not self._redo.matches(prior.outcome, prior.status)
+
+    def survey(self, lines: Bits, *, by_line: bool) -> Standing:
+        """Pass over the whole ledger once: what stands; *lines* of this list that need no look are added.
+
+        by_line: the list is unchanged, so that rows of this list may be counted by their line.
+        """
+        standing = Standing()
+        for prior in self._ledger.rows("1"):
+            if prior.parent is not None:
+                if prior.state == State.PENDING or not self._stands_followed(prior):
+                    standing.followed_open += 1
+                elif prior.outcome is not None:
+                    standing.followed[prior.outcome] += 1
+            elif by_line and prior.list == self._list and prior.line is not None and self.stands(prior):
+                assert prior.outcome is not None
+                standing.lines[prior.outcome] += 1
+                lines.add(prior.line)
+                self._seen.add(prior.id)
+        return standing
+
+    def followed(self) -> Iterator[Ticket]:
+        """The pages that a killed run left, and those that failed and are to be made again."""
+        last, end = 0, self._ledger.query("SELECT coalesce(max(id), 0) FROM calls")[0][0]
+        while page := list(self._ledger.rows(_FOLLOWED, (last, end), limit=_PAGE)):
+            last = page[-1].id
+            for prior in page:
+                open_ = prior.state == State.PENDING or not self._stands_followed(prior)
+                if open_ and prior.uuid not in self.in_flight and prior.checked != self._run:
+                    ticket = self._asked(prior)
+                    if ticket is not None:
+                        self._seen.add(prior.id)
+                        self.in_flight[ticket.uuid] = ticket
+                        yield ticket
+
+    def _stands_followed(self, prior: Prior) -> bool:
+        """A page that is ok is made again by its parent, when that is."""
+        return prior.outcome is Outcome.OK or prior.uuid is None or self.stands(prior)
+
+    def decide(self, entry: Entry) -> Ticket | Prior | Duplicate:
+        """A Ticket: fetch it (it is in flight from now on). A Prior: it stands. A Duplicate: seen before."""
+        verdict = self._decide(entry)
+        if self._number and isinstance(verdict, Duplicate) and entry.n == 1:
+            self._occurrences[entry.uuid] += 1  # only repeated calls are counted: unique ones take no memory
+            verdict = self._decide(replace(entry, n=self._occurrences[entry.uuid] + 1))
+        return verdict
+
+    def _decide(self, entry: Entry) -> Ticket | Prior | Duplicate:
+        uuid = entry.uuid
+        if (other := self.in_flight.get(uuid)) is not None:
+            return Duplicate(other.entry.line, other.prior.parent if other.prior and not other.parent else None)
+        prior = self._ledger.find(uuid)
+        ticket = None
+        if prior is not None:
+            if self._counted_elsewhere(prior, entry):
+                return Duplicate(prior.line, prior.parent)
+            self._seen.add(prior.id)
+            if self._moves and entry.line is not None and (prior.list, prior.line) != (self._list, entry.line):
+                self.moved.append((self._list, entry.line, prior.id))
+            if self.stands(prior):
+                return prior
+            ticket = self._asked(prior, entry)
+        if ticket is None:
+            row = prior.id if prior is not None else None
+            ticket = Ticket(entry=entry, uuid=uuid, shown_url=mask_url(entry.url), prior=prior, row=row)
+        self.in_flight[uuid] = ticket
+        return ticket
+
+    def _counted_elsewhere(self, prior: Prior, entry: Entry) -> bool:
+        """Whether the row is some other line's, or a page's where this is a line, or the reverse."""
+        is_page, was_page = entry.line is None, prior.parent is not None
+        return prior.checked == self._run or prior.id in self._seen or (is_page != was_page and self._moves)
+
+    def has_duplicate(self, parent: int, uuid: bytes) -> bool:
+        """Whether an earlier run wrote down that this page led to a call already made."""
+        sql = "SELECT 1 FROM calls WHERE parent = ? AND uuid8 IS NULL AND uuid = ?"
+        return bool(self._ledger.query(sql, (parent, uuid)))
+
+    def _asked(self, prior: Prior, entry: Entry | None = None) -> Ticket | None:
+        """The ticket of a call as it was asked for in an earlier run; None when the ledger keeps no request.
+
+        entry: the line that names the same call now; it has the say about everything but the callback.
+        """
+        found = self._ledger.request(prior.id)
+        if found is None:
+            return None
+        request, body = found
+        if entry is None:
+            entry = Entry(
+                url=request["url"],
+                target=request["url"],
+                line=None,
+                method=request["method"],
+                headers=tuple((name, value) for name, value in request.get("headers", ())),
+                body=body,
+                key=request.get("id"),
+                meta=request.get("meta", {}),
+                n=request.get("n", 1),
+            )
+        return Ticket(
+            entry=entry,
+            uuid=prior.uuid,
+            shown_url=mask_url(entry.url),
+            prior=prior,
+            row=prior.id,
+            callback=request.get("callback"),
+            errback=request.get("errback"),
+            cb_kwargs=request.get("cb_kwargs", {}),
+            request_meta=request.get("request_meta", {}),
+        )

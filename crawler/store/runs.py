@@ -1,0 +1,152 @@
+"""The ledger's own history: whose directory this is, which runs there were, what a killed one left.
+
+Decides whether a list and its arguments belong to a directory, whether the list is unchanged, and
+where a redo begins. Called once, before the writer's thread starts.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from crawler.exceptions import OtherListError
+from crawler.items import Outcome, uuid_text
+from crawler.store.schema import State
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from crawler.sources import Fingerprint
+    from crawler.store.files import Files
+    from crawler.store.ledger import Ledger
+
+_ALWAYS_ANEW: Final = ("none", "retryable")
+"""Redos that are never continued: `retryable` means what failed up to now, in a killed run too."""
+
+_SWALLOWED: Final = "sent, but a kill swallowed the answer: it may have been carried out; redo=failed repeats it"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """What a run is about. identity: the arguments that change what is fetched, as shown to people.
+
+    path: the list's absolute path, `-` for stdin. inside: it lies in the output directory (failed.jsonl).
+    by_line: rows may be known by their line if the list is unchanged. redo: its canonical text.
+    """
+
+    path: str
+    inside: bool
+    fingerprint: Fingerprint | None
+    identity: Mapping[str, str]
+    by_line: bool
+    redo: str
+    arguments: Mapping[str, Any]
+    versions: Mapping[str, str]
+    durability: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """A run that is written down. redo_base: rows checked by that run or later are redone already.
+
+    by_line: the list is unchanged. last: when the latest run before this one began, None for the first.
+    continues: the redo of an earlier run goes on.
+    """
+
+    run: int
+    list_id: int
+    redo_base: int
+    by_line: bool
+    last: str | None
+    continues: bool
+
+
+def now() -> str:
+    """UTC, ISO 8601, milliseconds: the form of every time in the ledger."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def begin(ledger: Ledger, start: Start) -> Begun:
+    """Write the run down. Raises OtherListError when the directory belongs to another list or job."""
+    _own(ledger, start)
+    fingerprint = json.dumps(asdict(start.fingerprint)) if start.fingerprint else None
+    latest = ledger.query("SELECT id, fingerprint FROM lists WHERE path = ? ORDER BY id DESC LIMIT 1", (start.path,))
+    by_line = start.by_line and not start.inside and bool(latest) and latest[0][1] == fingerprint is not None
+    last = ledger.query("SELECT max(started_at) FROM runs")[0][0]
+    redo = ledger.query("SELECT redo_base, redo_done FROM runs WHERE redo = ? ORDER BY id DESC LIMIT 1", (start.redo,))
+    with ledger.transaction():
+        list_id = latest[0][0] if by_line else ledger.write(
+            "INSERT INTO lists (path, fingerprint) VALUES (?, ?)", (start.path, fingerprint)
+        )  # fmt: skip
+        run = ledger.write(
+            "INSERT INTO runs (list, started_at, arguments, versions, durability, boot_id, redo, redo_base) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, 0)",
+            (list_id, now(), json.dumps(dict(start.arguments)), json.dumps(dict(start.versions)), start.durability,
+             boot_id(), start.redo),
+        )  # fmt: skip
+        continues = bool(redo) and not redo[0][1] and start.redo not in _ALWAYS_ANEW
+        base = redo[0][0] if continues else run
+        ledger.write("UPDATE runs SET redo_base = ? WHERE id = ?", (base, run))
+        if not by_line:
+            _forget_derived(ledger, start, list_id)
+    return Begun(run=run, list_id=list_id, redo_base=base, by_line=by_line, last=last, continues=continues)
+
+
+def recover(ledger: Ledger, files: Files, *, levels: int) -> None:
+    """Finish what a killed run left half-done: files to be moved, calls whose answers it swallowed."""
+    staged = list(ledger.rows("state = ?", (State.STAGED,)))
+    for prior in staged:
+        files.settle(uuid_text(prior.uuid), prior.location, levels=levels)
+    with ledger.transaction():
+        ledger.set_states(State.SETTLED, [prior.id for prior in staged])
+        ledger.write(
+            "UPDATE calls SET outcome = ?, error = ?, state = ? WHERE state = ?",
+            (Outcome.UNKNOWN, _SWALLOWED, State.SETTLED, State.SENT),
+        )
+
+
+def end(ledger: Ledger, run: int, *, stop_reason: str | None, exit_code: int, summary: str, redo_done: bool) -> None:
+    """Write down how a run ended. Called in the writer's thread's stead, after it has ended."""
+    ledger.write(
+        "UPDATE runs SET ended_at = ?, stop_reason = ?, exit_code = ?, summary = ?, redo_done = ? WHERE id = ?",
+        (now(), stop_reason, exit_code, summary, redo_done, run),
+    )
+
+
+def boot_id() -> str | None:
+    """Changes with every boot, so that a killed run can be told from a power cut; None where there is none."""
+    path = Path("/proc/sys/kernel/random/boot_id")
+    return path.read_text(encoding="ascii").strip() if path.exists() else None
+
+
+def _own(ledger: Ledger, start: Start) -> None:
+    found = ledger.query("SELECT value FROM about WHERE name = 'identity'")
+    if not found:
+        with ledger.transaction():
+            identity = json.dumps({"urls": start.path, **start.identity})
+            ledger.write("INSERT INTO about VALUES ('identity', ?)", (identity,))
+        return
+    before = json.loads(found[0][0])
+    if not start.inside and start.path != before["urls"]:
+        raise OtherListError(
+            f"this output directory belongs to urls={before['urls']}, you gave urls={start.path}: "
+            "take another directory with -a out=DIRECTORY, or the list it belongs to"
+        )
+    for name, value in start.identity.items():
+        if before.get(name) != value:
+            raise OtherListError(
+                f"this output directory was begun with {name}={before.get(name)}, you gave {name}={value}: "
+                f"take another directory with -a out=DIRECTORY, or go on with {name}={before.get(name)}"
+            )
+
+
+def _forget_derived(ledger: Ledger, start: Start, list_id: int) -> None:
+    """Drop the invalid and duplicate rows of the list as it was: they are made of the list alone, and made anew."""
+    condition, values = "list != ?", [list_id]
+    if start.inside:
+        condition += " AND list IN (SELECT id FROM lists WHERE path = ?)"
+        values.append(start.path)  # type: ignore[arg-type]
+    ledger.write(f"DELETE FROM calls WHERE uuid8 IS NULL AND {condition}", tuple(values))  # noqa: S608  # our own text

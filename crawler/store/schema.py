@@ -1,0 +1,130 @@
+"""The ledger's tables, and the public view `records`. Owns the SQL that shapes the file; moves no data."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final
+
+VERSION: Final = 1
+"""`PRAGMA user_version`. A newer program opens older ledgers: add a step to MIGRATIONS."""
+
+MIGRATIONS: Final[dict[int, str]] = {}
+"""Version -> the SQL that lifts a ledger of that version to the next one."""
+
+
+class State(IntEnum):
+    """What is still to be done about a row; settled rows are in no index but the uuid's."""
+
+    SETTLED = 0
+    PENDING = 1  # a followed request that must be fetched
+    SENT = 2  # a call that may not be repeated went out, and its answer is not here yet
+    STAGED = 3  # committed; its file must still be moved into place, or its old one removed
+
+
+TABLES: Final = """
+CREATE TABLE calls (
+    id            INTEGER PRIMARY KEY,  -- in order of writing: appends, where random keys would scatter
+    uuid8         INTEGER,              -- the first 8 bytes of uuid; NULL where a row names no file of its own
+    uuid          BLOB,
+    run           INTEGER NOT NULL,     -- the run that wrote this outcome
+    checked       INTEGER NOT NULL,     -- the run that last decided about the row
+    state         INTEGER NOT NULL,
+    list          INTEGER,
+    line          INTEGER,
+    n             INTEGER NOT NULL,
+    parent        INTEGER,
+    key           TEXT,
+    method        TEXT NOT NULL,
+    url           TEXT NOT NULL,        -- masked
+    host          TEXT,
+    final_url     TEXT,
+    redirects     INTEGER,
+    outcome       TEXT,                 -- NULL: a followed request that has none yet
+    status        INTEGER,
+    http_version  TEXT,
+    ip            TEXT,
+    location      TEXT,
+    bytes         INTEGER,
+    sha256        BLOB,
+    file_digest   BLOB,
+    content_type  TEXT,
+    headers       TEXT,
+    etag          TEXT,
+    last_modified TEXT,
+    attempts      INTEGER,
+    started_at    TEXT,
+    elapsed_ms    INTEGER,
+    waited_ms     INTEGER,
+    not_before    TEXT,
+    error         TEXT,
+    meta          TEXT
+);
+-- Slim: 8 of 16 bytes; a hit is checked against the row. Random 16-byte keys cost 5 to 10 times as much.
+CREATE INDEX calls_uuid8 ON calls (uuid8) WHERE uuid8 IS NOT NULL;
+CREATE INDEX calls_open ON calls (state) WHERE state != 0;
+CREATE INDEX calls_parent ON calls (parent) WHERE parent IS NOT NULL;
+CREATE INDEX calls_derived ON calls (list) WHERE uuid8 IS NULL;
+
+CREATE TABLE requests (                 -- private: what was asked, kept until the record is ok
+    record        INTEGER PRIMARY KEY,
+    request       TEXT NOT NULL,        -- JSON, as the list gave it, ${NAME} unfilled
+    body          BLOB
+);
+CREATE TABLE lists (
+    id            INTEGER PRIMARY KEY,
+    path          TEXT NOT NULL,
+    fingerprint   TEXT                  -- JSON; NULL for a pipe
+);
+CREATE TABLE runs (
+    id            INTEGER PRIMARY KEY,
+    list          INTEGER,
+    started_at    TEXT NOT NULL,
+    ended_at      TEXT,                 -- NULL: it runs, or it was killed
+    arguments     TEXT NOT NULL,        -- JSON, secrets unfilled
+    versions      TEXT NOT NULL,        -- JSON
+    durability    TEXT NOT NULL,
+    boot_id       TEXT,
+    redo          TEXT NOT NULL,
+    redo_base     INTEGER NOT NULL,     -- rows checked by this run or later are redone already
+    redo_done     INTEGER NOT NULL DEFAULT 0,
+    stop_reason   TEXT,
+    exit_code     INTEGER,
+    summary       TEXT                  -- JSON
+);
+CREATE TABLE timeline (                 -- a row per second in which something happened
+    run           INTEGER NOT NULL,
+    second        INTEGER NOT NULL,     -- Unix time
+    calls         INTEGER NOT NULL,
+    ok            INTEGER NOT NULL,
+    refused       INTEGER NOT NULL,
+    retries       INTEGER NOT NULL,
+    rests         INTEGER NOT NULL,
+    bytes         INTEGER NOT NULL,
+    latency       TEXT NOT NULL,        -- JSON: histogram, upper bound in ms -> calls
+    limit_        INTEGER,              -- concurrent calls allowed
+    PRIMARY KEY (run, second)
+) WITHOUT ROWID;
+CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+
+CREATE VIEW records AS SELECT
+    c.run, l.path AS source, c.line, c.n, {uuid} AS uuid, {parent} AS parent,
+    c.key, c.method, c.url, c.host, c.final_url, c.redirects,
+    coalesce(c.outcome, CASE c.state WHEN 1 THEN 'pending' ELSE 'sent' END) AS outcome,
+    c.status, c.http_version, c.ip, c.location, c.bytes,
+    lower(hex(c.sha256)) AS sha256, lower(hex(c.file_digest)) AS file_digest,
+    c.content_type, c.headers, c.etag, c.last_modified, c.attempts, c.started_at, c.elapsed_ms,
+    c.waited_ms, c.not_before, c.error, c.meta
+FROM calls c LEFT JOIN lists l ON l.id = c.list;
+"""
+
+
+def _uuid_sql(blob: str) -> str:
+    cuts = ((1, 8), (9, 4), (13, 4), (17, 4), (21, 12))
+    return " || '-' || ".join(f"substr(lower(hex({blob})), {at}, {size})" for at, size in cuts)
+
+
+def tables_sql() -> str:
+    """The SQL that makes an empty ledger of VERSION."""
+    parent = f"(SELECT {_uuid_sql('p.uuid')} FROM calls p WHERE p.id = c.parent)"  # noqa: S608  # our own text
+    uuid = f"CASE WHEN c.uuid IS NOT NULL THEN {_uuid_sql('c.uuid')} END"
+    return TABLES.replace("{uuid}", uuid).replace("{parent}", parent)

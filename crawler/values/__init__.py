@@ -1,0 +1,34 @@
+"""What the text of an argument means: the kinds of the table in arguments.py, and the values they give.
+
+Owns: reading one value, alone. Which argument it belongs to, where it came from and whether it goes with
+the others is arguments.py's to know.
+"""
+
+from crawler.values.again import REDO, TOLERANCE, Redo, Tolerance
+from crawler.values.hosts import HOSTS, Hosts
+from crawler.values.kinds import TEXT, UMASK, Kind, choice, seconds, whole
+from crawler.values.pairs import HEADERS, PARAMS, UNPRINTABLE, Pairs
+from crawler.values.places import FORMAT, OUT, URLS, read_later
+
+__all__ = [
+    "FORMAT",
+    "HEADERS",
+    "HOSTS",
+    "OUT",
+    "PARAMS",
+    "REDO",
+    "TEXT",
+    "TOLERANCE",
+    "UMASK",
+    "UNPRINTABLE",
+    "URLS",
+    "Hosts",
+    "Kind",
+    "Pairs",
+    "Redo",
+    "Tolerance",
+    "choice",
+    "read_later",
+    "seconds",
+    "whole",
+]

@@ -1,0 +1,95 @@
+"""The plain kinds of values: texts, words, numbers. Every other kind is built like them.
+
+A parser takes text, the value as settings.py may hold it, or what it gave before, so that checking twice
+does no harm. It raises ValueError, whose text may say more than the kind's `expected`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Kind(NamedTuple):
+    """How a value is read. expected: ends the sentence `workers='x': expected ...`."""
+
+    parse: Callable[[object], Any]
+    expected: str
+
+
+def text(value: object) -> str:
+    """Give the value back; raise ValueError when it is no text or an empty one."""
+    if not isinstance(value, str) or not value:
+        raise ValueError
+    return value
+
+
+def texts(value: object) -> list[str]:
+    """Give the parts of `a,b`, or of a list in settings.py: at least one, none of them empty."""
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple) or not parts:
+        raise ValueError
+    return [text(str(part).strip() if isinstance(part, str | int) else part) for part in parts]
+
+
+TEXT: Final = Kind(text, "a text that is not empty")
+
+
+def choice(*words: str) -> Kind:
+    """Give the kind of one word out of some."""
+
+    def parse(value: object) -> str:
+        if text(value) not in words:
+            raise ValueError
+        return str(value)
+
+    return Kind(parse, " or ".join(words))
+
+
+# int() and float() would also take signs, spaces, 1_000, 1e3, nan and other scripts' digits
+WHOLE: Final = re.compile(r"[0-9]{1,18}")
+DECIMAL: Final = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,18})?")
+
+LONGEST_S: Final = 86_400
+"""A day: more is a mistake in the unit, and far more overflows the event loop's clock."""
+
+
+def whole(low: int, high: int | None = None, *, later: str | None = None) -> Kind:
+    """Give the kind of a whole number. later: a word that stands for one, but is not built."""
+
+    def parse(value: object) -> int:
+        if later and value == later:
+            raise ValueError(f"not yet: {later}")
+        number = int(value) if isinstance(value, str) and WHOLE.fullmatch(value) else value
+        if type(number) is not int or number < low or (high is not None and number > high):
+            raise ValueError
+        return number
+
+    return Kind(parse, f"a whole number, {low} or more" if high is None else f"a whole number from {low} to {high}")
+
+
+def seconds(*, zero: bool) -> Kind:
+    """Give the kind of a time in seconds, a float. zero: whether 0 is allowed."""
+
+    def parse(value: object) -> float:
+        number = float(value) if isinstance(value, str) and DECIMAL.fullmatch(value) else value
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            raise ValueError  # noqa: TRY004  # a parser's only error
+        if not 0 <= number <= LONGEST_S or not (number or zero):
+            raise ValueError
+        return float(number)
+
+    return Kind(parse, f"seconds, {'0 or more' if zero else 'more than 0'}, at most {LONGEST_S} (a day)")
+
+
+def _umask(value: object) -> int:
+    mask = int(value, 8) if isinstance(value, str) and re.fullmatch(r"(?:0o)?[0-7]{1,4}", value) else value
+    if type(mask) is not int or not 0 <= mask <= 0o077:
+        raise ValueError
+    return mask
+
+
+UMASK: Final = Kind(_umask, "an octal mask from 000 to 077 (the owner has to read what the run writes)")

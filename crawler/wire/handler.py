@@ -1,0 +1,109 @@
+"""A thin handler around the real one: what is secret, or ours alone, is filled in here and nowhere else.
+
+So `request.url`, `response.url`, logs, signals, stats and every middleware see the text with `${NAME}`
+unfilled and `params` left out. It also counts who is on the wire, so that a stopping run can end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Final, Self
+from urllib.parse import quote_plus, urlsplit
+
+from scrapy.core.downloader.handlers.base import BaseDownloadHandler
+from scrapy.utils.misc import build_from_crawler, load_object
+
+from crawler.arguments import environment_names
+from crawler.exceptions import ForbiddenHostError, StoppedError
+from crawler.items import TICKET
+from crawler.secrets import fill, names_in
+
+if TYPE_CHECKING:
+    from scrapy import Request
+    from scrapy.crawler import Crawler
+    from scrapy.http import Response
+
+    from crawler.run import Run
+    from crawler.values import Hosts
+
+REAL_HANDLER: Final = "scrapy.core.downloader.handlers.http11.HTTP11DownloadHandler"
+
+
+class FillingHandler(BaseDownloadHandler):
+    """Fills in `${NAME}` and `params`, then lets the handler of APIFETCH_HTTP_HANDLER do the call."""
+
+    lazy = False
+
+    def __init__(self, crawler: Crawler, real: BaseDownloadHandler) -> None:
+        super().__init__(crawler)
+        settings = crawler.settings
+        self._real = real
+        self._hosts: Hosts | None = settings["APIFETCH_HOSTS"]
+        headers, params = settings["APIFETCH_HEADERS"] or (), settings["APIFETCH_PARAMS"] or ()
+        names = environment_names({"APIFETCH_HEADERS": headers, "APIFETCH_PARAMS": params})
+        secrets = {name: os.environ[name] for name in names}
+        self._filled: dict[str, tuple[list[bytes], list[bytes]]] = {}  # name -> values unfilled, filled
+        for name, value in headers:
+            if names_in(value):
+                unfilled, filled = self._filled.setdefault(name, ([], []))
+                unfilled.append(value.encode())
+                filled.append(fill(value, secrets).encode())
+        self._query = "&".join(f"{quote_plus(name)}={quote_plus(fill(value, secrets))}" for name, value in params)
+        self._secret_query = any(names_in(value) for _, value in params)
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        path = crawler.settings.get("APIFETCH_HTTP_HANDLER", REAL_HANDLER)
+        return cls(crawler, build_from_crawler(load_object(path), crawler))
+
+    async def download_request(self, request: Request) -> Response:
+        run: Run | None = getattr(self.crawler.spider, "run", None)
+        if run is None:
+            return await self._real.download_request(request)
+        if run.stopping:
+            raise StoppedError("the run is stopping")
+        task = asyncio.current_task()
+        assert task is not None
+        run.calls.add(task)
+        try:
+            filled = self._fill(request)
+            response = await self._real.download_request(filled)
+        except asyncio.CancelledError:
+            if task not in run.given_up:
+                raise
+            task.uncancel()
+            raise StoppedError("the run is stopping") from None
+        finally:
+            run.calls.discard(task)
+            run.given_up.discard(task)
+        if filled is not request:
+            if "download_latency" in filled.meta:
+                request.meta["download_latency"] = filled.meta["download_latency"]
+            response = response.replace(url=request.url)
+        return response
+
+    async def close(self) -> None:
+        await self._real.close()
+
+    def _fill(self, request: Request) -> Request:
+        """The request that goes out. Raises ForbiddenHostError rather than send a secret where it may not go."""
+        listed = self._query and TICKET in request.meta and not request.meta.get("redirect_times")
+        secret = {
+            name: filled
+            for name, (unfilled, filled) in self._filled.items()
+            if name in request.headers and request.headers.getlist(name) == unfilled
+        }
+        if not listed and not secret:
+            return request
+        if secret or self._secret_query:
+            target = urlsplit(request.url)
+            if self._hosts is None or not self._hosts.allows(target.hostname or "", target.port, target.scheme):
+                raise ForbiddenHostError(f"{target.hostname} is not among hosts={self._hosts}: it gets no secret")
+        url = request.url
+        if listed:
+            url += ("&" if "?" in url else "?") + self._query
+        headers = request.headers.copy()
+        for name, values in secret.items():
+            headers.setlist(name, values)
+        return request.replace(url=url, headers=headers)

@@ -1,0 +1,51 @@
+"""Fixtures of every test: the demo API, the crawl command, and an environment that says nothing."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.harness import ApiServer, Crawl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SPEAKING = ("SCRAPY_", "APIFETCH_", "AWS_", "PYTHONWARNINGS", "JOB_COMPLETION_INDEX")
+"""Variables, or how they begin, that would change what a crawl does."""
+
+CA_FILES = ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def hermetic() -> Iterator[None]:
+    """No test sees the machine's proxies, certificates, credentials or settings."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.lower().endswith("_proxy") or name.startswith(SPEAKING) or name in CA_FILES:
+                patch.delenv(name)
+        yield
+
+
+@pytest.fixture(scope="session")
+def api_process(hermetic: None) -> Iterator[ApiServer]:
+    """One process for each worker of pytest-xdist."""
+    with ApiServer() as server:
+        yield server
+
+
+@pytest.fixture
+def api(api_process: ApiServer) -> ApiServer:
+    """The demo API, which has seen nothing yet."""
+    api_process.reset()
+    return api_process
+
+
+@pytest.fixture
+def crawl(tmp_path: Path) -> Iterator[Crawl]:
+    """The crawl command in tmp_path."""
+    crawl = Crawl(tmp_path)
+    yield crawl
+    crawl.close()
