@@ -95,8 +95,9 @@ def _mask_urls(text: str, value: re.Pattern[str]) -> str:
         return text
     done, at = "", 0
     for pair in _PAIR.finditer(text):
-        # one that begins inside a value that is already masked is gone with it
-        if pair.start() >= at and is_key_name(pair[1]):
+        # one that begins inside a value that is already masked is gone with it; endings decide, so that
+        # the names of a hostile list fill no memory
+        if pair.start() >= at and is_key_name(pair[1][-64:]):
             done += text[at : pair.end()] + STARS
             hidden = value.match(text, pair.end())
             at = hidden.end() if hidden else pair.end()

@@ -47,6 +47,7 @@ CORPUS: dict[str, Sample] = {
     "object": Sample("body", b'{"a":[1,2.5,null,true],"b":{}}'),
     "pretty": Sample("body", b'{\r\n  "a": [\n\t1\n  ]\n}\n'),
     "white space around": Sample("body", b" \t\r\n[1] \n\r\t"),
+    "more white space than JSON": Sample("body", b'\n{"a":":"}' + b"\n" * 20),
     "1.0": Sample("body", b"[1.0,-0,-0.0,1E+05,1e-999]"),
     "number": Sample("body", b"17"),
     "string": Sample("body", b'"x"'),
@@ -122,9 +123,7 @@ CORPUS: dict[str, Sample] = {
     "Latin-1, every byte": Sample("iso8859-1", bytes(range(256)), "text/plain;charset=latin1"),
     "Latin-1, not said": Sample("base64", GERMAN.encode("latin-1"), "text/html"),
     "Shift-JIS": Sample("shift_jis", JAPANESE.encode("shift_jis"), "text/html; charset=Shift_JIS"),
-    "Shift-JIS, cut in a character": Sample(
-        "base64", "日本".encode("shift_jis")[:-1], "a/b; charset=shift_jis"
-    ),
+    "Shift-JIS, cut in a character": Sample("base64", "日本".encode("shift_jis")[:-1], "a/b; charset=shift_jis"),
     "UTF-8 said to be ASCII": Sample("utf-8", GERMAN.encode(), "text/plain; charset=us-ascii"),
     "UTF-8 with mark": Sample("utf-8-sig", b"\xef\xbb\xbfa", "text/plain; charset=utf-8-sig"),
     "UTF-8 without its mark": Sample("utf-8", b"a", "text/plain; charset=utf-8-sig"),

@@ -35,9 +35,8 @@ METADATA: dict[str, object] = {
     "sha256": "0" * 64,
 }
 STORED = {"body", "text", "charset", "base64"}
-EXAMPLES = settings(
-    deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)  # no test depends on the machine's speed
+# No test depends on the machine's speed.
+EXAMPLES = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 sample = pytest.mark.parametrize("name", CORPUS)
 
@@ -107,20 +106,12 @@ def test_an_integer_too_long_for_python_is_found_wherever_it_stands(before: int)
         ("text/html; charset=latin1" + "x" * 50, "utf-8"),
         ("text/html; charset=latin1\x00", "iso8859-1"),
         ("text/html; charset=\x00\udcff", "utf-8"),
-        *(
-            (f"text/html; charset={name}", "utf-8")
-            for name in ("hex", "rot13", "zlib", "uu", "bz2", "quopri")
-        ),
+        *((f"text/html; charset={name}", "utf-8") for name in ("hex", "rot13", "zlib", "uu", "bz2", "quopri")),
         *((f"text/html; charset={name}", "utf-8") for name in ("idna", "punycode", "utf-7", "undefined")),
-        *(
-            (f"text/html; charset={name}", "utf-8")
-            for name in ("unicode_escape", "raw_unicode_escape", "aliases")
-        ),
+        *((f"text/html; charset={name}", "utf-8") for name in ("unicode_escape", "raw_unicode_escape", "aliases")),
     ],
 )
-def test_the_charset_is_the_declared_one_if_python_knows_it_as_a_charset(
-    content_type: str, charset: str
-) -> None:
+def test_the_charset_is_the_declared_one_if_python_knows_it_as_a_charset(content_type: str, charset: str) -> None:
     assert kind(envelope({}, b"616263 abc \\x +2AA- =41", content_type)) == charset
 
 
@@ -153,9 +144,7 @@ def test_any_bytes_come_back(body: bytes, content_type: str | None) -> None:
 
 @EXAMPLES
 @given(VALUES, st.booleans(), st.none() | st.integers(0, 2), st.text(" \t\r\n", max_size=3))
-def test_any_json_is_spliced_and_comes_back(
-    value: Any, ascii_only: bool, indent: int | None, space: str
-) -> None:
+def test_any_json_is_spliced_and_comes_back(value: Any, ascii_only: bool, indent: int | None, space: str) -> None:
     body = (space + json.dumps(value, ensure_ascii=ascii_only, indent=indent) + space[::-1]).encode()
     file = envelope(METADATA, body, "application/json; charset=latin-1")
     assert json.loads(file)["body"] == value
@@ -181,9 +170,7 @@ def test_the_depth_is_exact_whatever_the_strings_hold(depth: int, strings: list[
     st.dictionaries(HOSTILE, VALUES),
 )
 @EXAMPLES
-def test_any_headers_and_any_columns_of_the_list_come_back(
-    headers: dict[str, str], meta: dict[str, Any]
-) -> None:
+def test_any_headers_and_any_columns_of_the_list_come_back(headers: dict[str, str], meta: dict[str, Any]) -> None:
     metadata = {**METADATA, "headers": headers, "meta": meta}
     for body in (b' {"a":1} ', b"text", b"\xff"):
         assert read_envelope(envelope(metadata, body, None)) == (metadata, body)
@@ -254,9 +241,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     paths = []
     for line, (body, content_type) in enumerate(known + random_samples(300)):
         path = folder / f"{line:04}.json"
-        path.write_bytes(
-            envelope({**METADATA, "line": line, "headers": headers, "meta": meta}, body, content_type)
-        )
+        path.write_bytes(envelope({**METADATA, "line": line, "headers": headers, "meta": meta}, body, content_type))
         paths.append(path)
     return Files(folder, paths)
 

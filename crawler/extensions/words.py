@@ -38,7 +38,8 @@ def opening(run: Run) -> Iterator[str]:
         failed = lines - sum(done[outcome] for outcome in (Outcome.OK, Outcome.INVALID, Outcome.DUPLICATE))
         yield (
             f"The ledger (last run {run.begun.last}) has {lines:,} lines of this list that stand: "
-            f"{done[Outcome.OK]:,} ok, {failed:,} failed, {done[Outcome.INVALID]:,} invalid, {done[Outcome.DUPLICATE]:,} duplicate"
+            f"{done[Outcome.OK]:,} ok, {failed:,} failed, "
+            f"{done[Outcome.INVALID]:,} invalid, {done[Outcome.DUPLICATE]:,} duplicate"
         )
     else:
         yield f"The list changed since the last run ({run.begun.last}) or is a part of it: each line is looked up"

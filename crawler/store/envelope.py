@@ -37,7 +37,7 @@ _STRIDE: Final = 256
 _DIGITS: Final = re.compile(rb"[0-9]{16}")
 
 # At most 40 characters: Python remembers every unknown name it was ever asked for.
-_CHARSET: Final = re.compile(r"""(?ai);\s*charset\s*=\s*["']?([\w.:+-]{1,40})(?![\w.:+-])""")
+_CHARSET: Final = re.compile(r"""(?ai);\s*charset\s*=\s*["']?([\w.:+-]{1,40})""")
 _NOT_A_CHARSET: Final = frozenset(
     {"charmap", "idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape", "utf-7"}
 )
@@ -87,7 +87,7 @@ def is_strict_json(body: bytes) -> bool:
 
     RFC 8259 to the letter: UTF-8 without BOM, no NaN, no lone surrogate (`"\ud800"`); nested at most
     MAX_DEPTH deep; no integer that Python refuses. Repeated names pass: finding them costs ten times as
-    much, and all but the inferred column types of DuckDB accept them. 35 us for 20 kB.
+    much, and only DuckDB, and only where it infers the type of `body`, minds. 20 kB take 15 to 55 us.
     """
     try:
         if not body.isascii():

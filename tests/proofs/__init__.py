@@ -1,0 +1,1 @@
+"""Long proofs that anyone can run again; the tests run smaller versions of them."""

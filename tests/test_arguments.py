@@ -1,0 +1,341 @@
+"""How arguments, settings and the environment become typed values, or one error that says what to do."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crawler.accounting import ExitCode
+from crawler.arguments import (
+    ARGUMENTS,
+    SETTINGS,
+    Argument,
+    Configured,
+    HostsNeededError,
+    arguments_page,
+    environment_names,
+    read_arguments,
+)
+from crawler.arguments.page import EXIT_CODES
+from crawler.exceptions import ArgumentError
+
+PROJECT = Path(__file__).parent.parent
+READY = [row for row in ARGUMENTS if row.ready]
+PLANNED = [row for row in ARGUMENTS if not row.ready]
+VALID = {
+    "urls": "list.csv", "format": "csv.gz", "column": "link", "headers": '{"X": "a"}', "params": '{"a": 1}',
+    "hosts": "api.example.com", "out": "there", "save": "raw", "workers": "64", "per_host": "8", "retries": "0",
+    "timeout": "2.5", "max_failed": "1%", "redo": "failed", "duplicates": "fetch", "limit": "10", "echo": "status",
+    "APIFETCH_DURABILITY": "strict", "APIFETCH_FOLDER_LEVELS": "2", "APIFETCH_DRAIN_S": "0", "APIFETCH_UMASK": "022",
+}  # fmt: skip
+"""For everything that is built, a value that is not the default."""
+
+LATER = {"urls": "https://h/list.txt", "format": "parquet", "workers": "auto", "redo": "changed", "out": "s3://b/p"}
+
+
+def read(
+    said: dict[str, str] | None = None,
+    *,
+    s: dict[str, object] | None = None,
+    settings: dict[str, object] | None = None,
+    environ: dict[str, str] | None = None,
+    declared: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    """Read with a list given. said: by -a; s: by -s; settings: in settings.py."""
+    configured = {name: Configured(value, explicit=False) for name, value in (settings or {}).items()}
+    configured |= {name: Configured(value, explicit=True) for name, value in (s or {}).items()}
+    urls = {} if "APIFETCH_URLS" in configured else {"urls": "list.txt"}
+    return read_arguments(urls | (said or {}), configured, environ=environ or {}, declared=declared)
+
+
+def message(**how: Any) -> str:
+    """What the error of read(...) says."""
+    with pytest.raises(ArgumentError) as caught:
+        read(**how)
+    return str(caught.value)
+
+
+def named(rows: list[Argument] | tuple[Argument, ...]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("row", rows, ids=lambda row: row.name)
+
+
+# The table
+
+
+def test_the_defaults_are_those_of_the_design() -> None:
+    values = read()
+    assert {name: str(value) for name, value in values.items()} == {
+        "APIFETCH_URLS": "list.txt",
+        "APIFETCH_FORMAT": "None",
+        "APIFETCH_COLUMN": "url",
+        "APIFETCH_HEADERS": "()",
+        "APIFETCH_PARAMS": "()",
+        "APIFETCH_HOSTS": "None",
+        "APIFETCH_OUT": "out/%(name)s",
+        "APIFETCH_SAVE": "envelope",
+        "CONCURRENT_REQUESTS": "20",
+        "CONCURRENT_REQUESTS_PER_DOMAIN": "20",
+        "RETRY_TIMES": "4",
+        "DOWNLOAD_TIMEOUT": "30.0",
+        "APIFETCH_MAX_FAILED": "0",
+        "APIFETCH_REDO": "retryable",
+        "APIFETCH_DUPLICATES": "skip",
+        "APIFETCH_LIMIT": "None",
+        "APIFETCH_ECHO": "None",
+        "APIFETCH_DURABILITY": "batch",
+        "APIFETCH_FOLDER_LEVELS": "1",
+        "APIFETCH_DRAIN_S": "5.0",
+        "APIFETCH_UMASK": str(0o077),
+    }
+
+
+def test_no_name_and_no_setting_is_there_twice() -> None:
+    rows = (*ARGUMENTS, *SETTINGS)
+    assert len({row.name for row in rows}) == len({row.setting for row in rows}) == len(rows)
+
+
+def test_every_argument_that_is_built_is_tried_below() -> None:
+    assert set(VALID) == {row.name for row in (*READY, *SETTINGS)}
+
+
+@named(READY)
+def test_an_argument_sets_its_setting(row: Argument) -> None:
+    typed = read({row.name: VALID[row.name]})[row.setting]
+    assert typed == row.parse(VALID[row.name])
+    assert typed != row.default
+
+
+@named([*READY, *SETTINGS])
+@pytest.mark.parametrize("how", ["s", "settings"])
+def test_a_setting_holds_text_or_the_typed_value(row: Argument, how: str) -> None:
+    """So that what was read once can be read again, as it is for callers other than the command."""
+    typed = row.parse(VALID[row.name])
+    for value in (VALID[row.name], typed):
+        assert read(**{how: {row.setting: value}})[row.setting] == typed
+
+
+def test_what_was_read_is_read_again_without_a_change() -> None:
+    values = read({name: value for name, value in VALID.items() if not name.startswith("APIFETCH")})
+    assert read(settings=values) == read(s=values) == values
+
+
+def test_the_limit_of_a_host_follows_the_workers() -> None:
+    assert read({"workers": "64"})["CONCURRENT_REQUESTS_PER_DOMAIN"] == 64
+    assert read({"workers": "64", "per_host": "3"})["CONCURRENT_REQUESTS_PER_DOMAIN"] == 3
+    assert read(settings={"CONCURRENT_REQUESTS": 9})["CONCURRENT_REQUESTS_PER_DOMAIN"] == 9
+
+
+def test_none_in_the_settings_says_nothing() -> None:
+    assert read(settings={row.setting: None for row in (*ARGUMENTS[1:], *SETTINGS)}) == read()
+
+
+# Wrong values
+
+
+@named(READY)
+def test_a_wrong_value_is_named_with_its_argument_and_what_was_expected(row: Argument) -> None:
+    shown = "'***'" if row.private else "''"
+    assert message(said={row.name: ""}).startswith(f"{row.name}={shown}: expected {row.expected}")
+
+
+@named([*READY, *SETTINGS])
+def test_a_wrong_value_of_a_setting_is_named_with_the_setting(row: Argument) -> None:
+    shown = "'***'" if row.private else "''"
+    for how in ("s", "settings"):
+        expected = f"{row.setting}={shown}: expected {row.expected}"
+        assert message(**{how: {row.setting: ""}}).startswith(expected)
+
+
+@named(PLANNED)
+def test_an_argument_that_is_not_built_yet_says_so(row: Argument) -> None:
+    expected = "='1': expected nothing so far (not yet: it is planned, not built)"
+    assert message(said={row.name: "1"}) == row.name + expected
+    assert message(settings={row.setting: "1"}) == row.setting + expected
+    assert row.setting not in read()
+
+
+@pytest.mark.parametrize(("name", "value"), LATER.items())
+def test_a_value_that_is_not_built_yet_says_so(name: str, value: str) -> None:
+    assert re.fullmatch(rf"{name}='{re.escape(value)}': expected .+ \(not yet: .+\)", message(said={name: value}))
+
+
+def test_a_list_whose_name_needs_a_reader_that_is_not_built_says_so() -> None:
+    assert message(said={"urls": "a.csv.zst"}).endswith("(not yet: .zst)")
+    assert read({"urls": "a.csv.zst", "format": "csv"})["APIFETCH_FORMAT"] == "csv"
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("worker", "-a workers"),
+        ("Workers", "-a workers"),
+        ("url", "-a urls"),
+        ("perhost", "-a per_host"),
+        ("CONCURRENT_REQUESTS", "-a workers"),
+        ("apifetch_redo", "-a redo"),
+        ("APIFETCH_UMASK", "-s APIFETCH_UMASK"),
+        ("depht", "-a depth"),
+    ],
+)
+def test_an_unknown_argument_is_told_the_nearest_known_one(name: str, nearest: str) -> None:
+    expected = f"{name}='5': expected an argument that exists (did you mean {nearest}?)"
+    assert message(said={name: "5"}, declared=("depth",)) == expected
+
+
+def test_an_unknown_argument_that_resembles_none_is_told_them_all() -> None:
+    text = message(said={"zzz": "5"})
+    assert text.startswith("zzz='5': expected an argument that exists (there are urls, format, ")
+    assert all(row.name in text for row in READY)
+
+
+def test_arguments_of_scrapyd_and_of_a_subclass_pass_and_are_left_out() -> None:
+    """A subclass may even take a name of the table for itself."""
+    said = {"_job": "1", "_": "", "depth": "x", "limit": "many"}
+    assert read(said, declared=("depth", "limit")) == read()
+
+
+def test_without_a_list_the_message_is_the_usage() -> None:
+    with pytest.raises(ArgumentError, match="^urls=None: expected a list: scrapy crawl apifetch -a urls=FILE$"):
+        read_arguments({}, {}, environ={})
+
+
+def test_column_and_a_format_without_columns_exclude_each_other() -> None:
+    expected = "column='link': expected no column with format=txt, which has none"
+    assert message(said={"column": "link", "format": "txt"}) == expected
+    assert message(said={"format": "txt"}, s={"APIFETCH_COLUMN": "link"}) == expected
+    assert read({"format": "txt"}, settings={"APIFETCH_COLUMN": "link"})["APIFETCH_FORMAT"] == "txt"
+
+
+# Said twice
+
+
+@named(READY)
+def test_what_the_command_line_says_differently_twice_is_refused(row: Argument) -> None:
+    other = {"format": "txt.gz", "limit": 11, "echo": None, "hosts": "b.example", "per_host": 9}.get(
+        row.name, row.default or "other"
+    )
+    if other is None:
+        pytest.skip("has only one value")
+    text = message(said={row.name: VALID[row.name]}, s={row.setting: other})
+    assert text.startswith(f"{row.name}=")
+    assert f"the same as -s {row.setting}=" in text
+
+
+@named(READY)
+def test_what_the_command_line_says_equally_twice_is_fine(row: Argument) -> None:
+    typed = row.parse(VALID[row.name])
+    assert read({row.name: VALID[row.name]}, s={row.setting: VALID[row.name]})[row.setting] == typed
+    assert read({row.name: VALID[row.name]}, s={row.setting: typed})[row.setting] == typed
+
+
+def test_equal_is_what_means_the_same() -> None:
+    assert read({"redo": "5xx,404"}, s={"APIFETCH_REDO": "404, 5XX"})["APIFETCH_REDO"].text == "404,5xx"
+    assert read({"workers": "5"}, s={"CONCURRENT_REQUESTS": "05"})["CONCURRENT_REQUESTS"] == 5
+
+
+@named(READY)
+def test_an_argument_overrules_the_settings_file(row: Argument) -> None:
+    """A wrong value there too: nobody uses it."""
+    assert read({row.name: VALID[row.name]}, settings={row.setting: ""})[row.setting] == row.parse(VALID[row.name])
+
+
+def test_a_wrong_value_on_the_command_line_is_not_hidden_by_a_right_one() -> None:
+    text = message(said={"workers": "5"}, s={"CONCURRENT_REQUESTS": "x"})
+    assert text == "CONCURRENT_REQUESTS='x': expected a whole number from 1 to 10000"
+
+
+# Secrets
+
+BEARER = '{"Authorization": "Bearer ${TOKEN}"}'
+
+
+def test_a_name_is_kept_unfilled_and_reported() -> None:
+    said = {"headers": BEARER, "params": '{"a": ["${B}", "${TOKEN}"]}', "hosts": "api.example.com"}
+    values = read(said, environ={"TOKEN": "abc", "B": "2"})
+    assert values["APIFETCH_HEADERS"] == (("Authorization", "Bearer ${TOKEN}"),)
+    assert environment_names(values) == ("TOKEN", "B")
+
+
+@pytest.mark.parametrize(
+    "how",
+    [{"said": {"headers": BEARER}}, {"said": {"params": '{"k": "${TOKEN}"}'}}, {"settings": {"APIFETCH_HEADERS": BEARER}}],
+)  # fmt: skip
+def test_a_name_needs_the_hosts_that_may_get_it(how: dict[str, Any]) -> None:
+    with pytest.raises(HostsNeededError) as caught:
+        read(**how, environ={"TOKEN": "abc"})
+    assert str(caught.value) == "hosts=None: expected the hosts that get ${TOKEN}, such as -a hosts=api.example.com"
+    assert caught.value.names == ("TOKEN",)
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, "TOKEN to be set in the environment, and not to be empty"),
+        ({"TOKEN": ""}, "TOKEN to be set in the environment, and not to be empty"),
+        ({"TOKEN": "s3cret\n"}, "TOKEN to hold no line break and no other control character"),
+        ({"TOKEN": "s3cret\udcff"}, "TOKEN to hold no line break and no other control character"),
+    ],
+)
+def test_a_variable_that_cannot_be_sent_is_refused_without_showing_it(environ: dict[str, str], expected: str) -> None:
+    text = message(said={"headers": BEARER, "hosts": "a.example"}, environ=environ)
+    assert text == f"headers='${{TOKEN}}': expected {expected}"
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"said": {"headers": "Authorization: s3cret"}},
+        {"said": {"headers": '{"Authorization": "s3cret\\n"}'}},
+        {"said": {"headers": '{"Authorization: s3cret": ""}'}},
+        {"said": {"headers": '{"X": "s3cret"}'}, "s": {"APIFETCH_HEADERS": {"X": "s3cret too"}}},
+        {"settings": {"APIFETCH_PARAMS": {"key": {"s3cret": 1}}}},
+        {"said": {"header": '{"Authorization": "s3cret"}'}},
+        {"said": {"api_token": "s3cret"}},
+        {"said": {"proxy": "http://me:s3cret@proxy/"}},
+        {"said": {"urls": "https://me:s3cret@h/list?key=s3cret"}},
+        {"said": {"hosts": "https://me:s3cret@h/"}},
+    ],
+)
+def test_no_message_repeats_a_secret(how: dict[str, Any]) -> None:
+    assert "s3cret" not in message(**how)
+
+
+# The page
+
+
+def test_the_page_is_up_to_date() -> None:
+    page = (PROJECT / "docs" / "arguments.md").read_text(encoding="utf-8")
+    assert page == arguments_page(), "run: python -m crawler.arguments > docs/arguments.md"
+
+
+def test_the_page_is_what_the_module_writes() -> None:
+    run = subprocess.run([sys.executable, "-m", "crawler.arguments"], cwd=PROJECT, capture_output=True, check=True)
+    assert run.stdout.decode() == arguments_page()
+
+
+@named(ARGUMENTS)
+def test_every_argument_is_on_the_page_and_marked_when_it_is_not_built(row: Argument) -> None:
+    [line] = [line for line in arguments_page().splitlines() if line.startswith(f"| `{row.name}` |")]
+    assert f"`{row.setting}`" in line
+    assert row.default_text in line
+    assert ("**Not yet.**" in line) is not row.ready
+
+
+@named(SETTINGS)
+def test_every_setting_without_an_argument_is_on_the_page(row: Argument) -> None:
+    assert f"| `{row.setting}` | {row.default_text} | {row.help} |" in arguments_page()
+
+
+def test_every_exit_code_is_on_the_page_in_the_order_of_decision() -> None:
+    assert [code.value for code in EXIT_CODES] == [1, 2, 3, 6, 75, 69, 4, 8, 65, 0]
+    assert set(EXIT_CODES) == set(ExitCode)
+
+
+def test_every_row_of_a_table_has_as_many_cells_as_its_head() -> None:
+    cells = [line.count("|") for line in arguments_page().splitlines() if line.startswith("| ")]
+    assert set(cells) == {5, 4, 3}
