@@ -14,7 +14,8 @@ class ArgumentError(ApiFetchError):
     """An argument (or its setting) holds a value the run cannot work with. Exit code 2."""
 
     def __init__(self, name: str, value: object, expected: str) -> None:
-        super().__init__(f"{name}={value!r}: expected {expected}")
+        given = f"{name} is missing" if value is None else f"{name}={value!r}"
+        super().__init__(f"{given}: expected {expected}")
 
 
 class ListError(ApiFetchError):

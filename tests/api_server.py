@@ -63,9 +63,7 @@ class ApiServer:
         self._call("PUT", f"/bytes/{name}", body, {"Content-Type": content_type})
         return self.url(f"/bytes/{name}")
 
-    def _call(
-        self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
-    ) -> bytes:
+    def _call(self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> bytes:
         with closing(http.client.HTTPConnection(self.netloc, timeout=END_S)) as connection:
             connection.request(method, path, body, headers or {})
             response = connection.getresponse()

@@ -223,9 +223,7 @@ class Crawl:
             "SCRAPY_SETTINGS_MODULE": settings_module,
         }
 
-    def _run(
-        self, command: list[str], *, cwd: Path, env: dict[str, str], stdin: bytes | int, out: Path
-    ) -> Running:
+    def _run(self, command: list[str], *, cwd: Path, env: dict[str, str], stdin: bytes | int, out: Path) -> Running:
         """Files take what it says: a pipe that nobody reads would stop it."""
         number = len(self._started)
         stdout, stderr = self._own / f"{number}.stdout", self._own / f"{number}.stderr"

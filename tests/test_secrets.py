@@ -111,6 +111,7 @@ def test_a_parameter_that_only_resembles_a_key_is_kept(name: str) -> None:
         ("https://h/?key", "https://h/?key"),
         ("https://h/?key=1&key=2", "https://h/?key=***&key=***"),
         ("https://h/?key=a b\"c'd", "https://h/?key=***"),
+        ("https://h/?key=a?token=b;sig=c", "https://h/?key=***"),
         ("https://h/a;jsessionid=1", "https://h/a;jsessionid=***"),
         ("https://h/cb#access_token=1&state=2", "https://h/cb#access_token=***&state=2"),
         ("https://h/?to=https://u:p@k/?token=1&x=2", "https://h/?to=https://u:***@k/?token=***&x=2"),

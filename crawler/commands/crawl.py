@@ -15,8 +15,19 @@ from scrapy.exceptions import UsageError
 if TYPE_CHECKING:
     import argparse
 
-_CHATTER: Final = ("scrapy.middleware", "scrapy.crawler", "scrapy.addons", "scrapy.utils.log", "scrapy.core.engine")
-"""Loggers whose INFO lines list components and settings: for DEBUG, not for everyone."""
+_CHATTER: Final = (
+    "Overridden settings",
+    "Enabled ",
+    "Scrapy %(version)s started",
+    "Spider opened",
+    "Crawled %(pages)d pages",
+)
+"""How INFO lines begin that list components and settings, or count pages: for DEBUG, not for everyone."""
+
+_CHATTERING: Final = (
+    "scrapy.addons", "scrapy.core.engine", "scrapy.crawler", "scrapy.extensions.logstats", "scrapy.middleware",
+    "scrapy.utils.log",
+)  # fmt: skip
 
 
 class Command(ScrapyCrawl):
@@ -30,8 +41,8 @@ class Command(ScrapyCrawl):
         if spider is not None and hasattr(spider, "read_arguments"):
             self._check(spider, opts)
             if self.settings["LOG_LEVEL"] != "DEBUG":
-                for name in _CHATTER:  # a filter, since configure_logging sets levels back
-                    logging.getLogger(name).addFilter(lambda record: record.levelno >= logging.WARNING)
+                for name in _CHATTERING:  # filters, since configure_logging sets levels back
+                    logging.getLogger(name).addFilter(lambda record: not str(record.msg).startswith(_CHATTER))
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
         if len(args) != 1:  # Scrapy's command says what is wrong

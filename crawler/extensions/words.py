@@ -52,8 +52,10 @@ def opening(run: Run) -> Iterator[str]:
 def ending(summary: Mapping[str, Any], out: Path) -> Iterator[str]:
     """The accounting, and what to do next."""
     this, equation = summary["run"], summary["equation"]
-    if not this["records"] and not this["calls"] and summary["exit_code"] != ExitCode.STOPPED:
-        yield "Nothing to do: every line has its record. redo=failed, redo=all or redo=404,5xx fetch again"
+    if equation["lines"] == 0:
+        yield "The list has no lines"
+    elif not this["calls"] and equation["left"] == 0:
+        yield "Nothing to do: every line has its record. redo=failed, redo=all or redo=404,5xx would fetch again"
     yield (
         f"{this['calls']:,} calls in {duration(this['seconds'])} ({this['calls_per_s']:,} per second), "
         f"{this['files']:,} files, {size(this['bytes'])}, {this['retries']:,} retries"

@@ -40,7 +40,7 @@ class LineError(ApiFetchError):
 
 
 def read_blocks(chunks: Iterable[bytes], *, cap: int, path: str) -> Iterator[Block]:
-    """Split at LF only. A line of more than *cap* bytes comes as its first cap + 1.
+    """Split at LF only. A line of more than *cap* bytes may come cut, to no less than cap + 1.
 
     Raises ListError when the chunks break off (a cut .gz, a failing disk): every whole line before that
     has been yielded by then, and the line in which it happened is not.

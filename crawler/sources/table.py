@@ -60,16 +60,17 @@ def _take(first: int, lines: list[bytes], delimiter: str, *, at_end: bool) -> tu
     records: list[Record] = []
     at, size = 0, len(lines)
     while at < size:
-        raw = lines[at]
+        raw = lines[at].removesuffix(b"\r")
         taken = 1
         # RFC 4180 quotes come in pairs within a record, so an even number on a line ends on it.
         if raw.count(b'"') % 2:
             taken = _lines_of_record(lines, at, delimiter, at_end=at_end)
             if not taken:
                 break
-            raw = b"\n".join(part.removesuffix(b"\r") for part in lines[at : at + taken])
-        if not raw.isspace() and raw:
-            records.append((first + at, raw.removesuffix(b"\r")))
+            if taken > 1:
+                raw = b"\n".join(part.removesuffix(b"\r") for part in lines[at : at + taken])
+        if raw and not raw.isspace():
+            records.append((first + at, raw))
         at += taken
     return records, at
 

@@ -27,7 +27,7 @@ from tests.harness import ApiServer, Crawl, write_list
 if TYPE_CHECKING:
     from tests.harness import Output
 
-FOLLOWER = '''
+FOLLOWER = """
 from crawler.spiders.apifetch import ApiFetchSpider
 
 
@@ -38,7 +38,7 @@ class Follower(ApiFetchSpider):
         page = response.json()
         if page["next"]:
             yield response.follow(page["next"])
-'''
+"""
 
 SETTINGS = """
 from crawler.settings import *
@@ -91,7 +91,11 @@ def run_trial(trial: Trial, api: ApiServer, folder: Path) -> Outcome:
     urls = [api.url(path.format(number)) for number in range(trial.lines)]
     items = write_list(folder / "items.txt", urls)
     crawl = Crawl(folder)
-    how = {"spider": "follower" if trial.pages > 1 else "apifetch", "settings_module": "kills_settings", "workers": trial.workers}
+    how = {
+        "spider": "follower" if trial.pages > 1 else "apifetch",
+        "settings_module": "kills_settings",
+        "workers": trial.workers,
+    }
     expected = trial.calls
     if trial.redo:
         assert crawl(items, timeout_s=600, **how).returncode == 0

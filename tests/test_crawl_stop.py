@@ -1,0 +1,116 @@
+"""How a run stops: by one signal, by two, by kill -9, while nothing comes from stdin, and because another one runs."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.harness import ApiServer, Crawl, write_list
+from tests.proofs.kills import Trial, run_trial
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HANGS_S = 25
+"""How long the slow answers take: far longer than a stop may."""
+
+
+def held(api: ApiServer) -> int:
+    return int(api.stats()["held"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_signal_ends_the_run_though_answers_take_longer(
+    api: ApiServer, crawl: Crawl, number: signal.Signals
+) -> None:
+    """Calls on the wire get APIFETCH_DRAIN_S, then they are left for the next run."""
+    urls = [api.url(f"/items/{n}") for n in range(5)] + [
+        api.url(f"/slow/{n}?delay_ms={HANGS_S * 1000}") for n in range(30)
+    ]
+    running = crawl(urls, wait=False, workers=10, settings={"APIFETCH_DRAIN_S": 1})
+    running.wait_for(lambda: held(api) == 10 and len(running.output.rows()) == 5)
+    began_s = time.monotonic()
+    running.signal(number)
+    result = running.wait(timeout_s=HANGS_S)
+    assert result.returncode == 75
+    assert time.monotonic() - began_s < HANGS_S - 5
+    assert result.summary["state"] == "stopped"
+    assert result.summary["stop_reason"] == "shutdown"
+    assert result.summary["equation"]["ok"] == 5
+    assert len(result.rows()) == 5
+    assert "Traceback" not in result.stderr
+
+
+def test_two_signals_lose_nothing_that_was_acknowledged(api: ApiServer, crawl: Crawl) -> None:
+    urls = [api.url(f"/items/{n}") for n in range(300)]
+    slow = [api.url(f"/slow/{n}?delay_ms={HANGS_S * 1000}") for n in range(3)]
+    items = write_list(crawl.cwd / "items.txt", slow + urls)
+    running = crawl(items, wait=False, workers=8)
+    running.wait_for(lambda: len(running.output.rows()) > 50)
+    running.signal(signal.SIGTERM)
+    running.wait_for(lambda: "shutting down gracefully" in running.stderr)
+    running.signal(signal.SIGTERM)
+    result = running.wait()
+    assert result.returncode == 75
+    acknowledged = {row["uuid"]: row["file_digest"] for row in result.rows()}
+    assert len(acknowledged) > 50
+    write_list(items, urls)  # the slow ones go, so that the rest can end soon
+    again = crawl(items)
+    assert again.returncode == 0
+    assert acknowledged.items() <= {row["uuid"]: row["file_digest"] for row in again.rows()}.items()
+    assert len(again.rows()) == 300
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_silent_stdin_does_not_keep_a_stopped_run(api: ApiServer, crawl: Crawl, number: signal.Signals) -> None:
+    running = crawl("-", wait=False, stdin=subprocess.PIPE)
+    assert running.process.stdin is not None
+    running.process.stdin.write(f"{api.url('/items/1')}\n".encode())
+    running.process.stdin.flush()
+    running.wait_for(lambda: "Fetching" in running.stderr)
+    running.signal(number)
+    assert running.process.wait(timeout=20) == 75
+    running.wait()  # gives the pipe back
+    assert "Fatal Python error" not in running.stderr
+
+
+def test_a_second_run_on_the_directory_changes_nothing(api: ApiServer, crawl: Crawl) -> None:
+    running = crawl([api.url(f"/slow/{n}?delay_ms=30000") for n in range(3)], wait=False)
+    running.wait_for(lambda: held(api) == 3)
+    before = snapshot(running.output.out)
+    second = crawl("items.txt")
+    assert second.returncode == 69
+    assert "another run holds" in second.stderr
+    assert "Traceback" not in second.stderr
+    assert snapshot(running.output.out) == before
+    running.kill()
+    assert (
+        crawl("items.txt", limit=0 + 1, timeout_s=60, settings={"DOWNLOAD_TIMEOUT": 1, "RETRY_TIMES": 0}).returncode
+        == 4
+    )
+
+
+def snapshot(directory: Path) -> dict[str, tuple[int, int]]:
+    return {
+        str(path): (path.stat().st_size, path.stat().st_mtime_ns)
+        for path in directory.rglob("*")
+        if not path.name.endswith("-shm")  # SQLite's shared memory, in use by whoever reads
+    }
+
+
+@pytest.mark.parametrize(
+    "trial",
+    [
+        Trial(kills=4, lines=400),
+        Trial(kills=4, lines=20, pages=20, seed=2),
+        Trial(kills=3, lines=300, redo=True, seed=3),
+        Trial(kills=2, lines=60, workers=1, seed=4),
+    ],
+    ids=["plain", "pages", "redo", "one worker"],
+)
+def test_kill_9_at_any_moment_loses_tears_and_doubles_nothing(api: ApiServer, tmp_path: Path, trial: Trial) -> None:
+    run_trial(trial, api, tmp_path)
