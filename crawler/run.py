@@ -10,7 +10,6 @@ import asyncio
 import json
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,49 +17,23 @@ from crawler.accounting import ExitCode, Tally
 from crawler.exceptions import StoreError
 from crawler.items import BadLine, Entry, Outcome, Prior, Record, Ticket
 from crawler.secrets import mask_url
-from crawler.sources import fingerprint, list_name, open_source
+from crawler.sources import fingerprint, open_source
 from crawler.store import runs
 from crawler.store.exports import write_lists, write_summary
 from crawler.store.files import Files
 from crawler.store.ledger import NAME, Ledger
 from crawler.store.place import Place
-from crawler.store.resume import Bits, Duplicate, RedoRule, Resume
+from crawler.store.resume import Bits, Duplicate, Resume
 from crawler.store.schema import State
 from crawler.store.writer import Note, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from crawler.accounting import Tolerates
     from crawler.exceptions import ApiFetchError
+    from crawler.plan import Plan
     from crawler.sources import Source
-    from crawler.store.files import Durability
     from crawler.store.resume import Standing
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What a run is asked to do: the arguments, checked and typed.
-
-    urls: the list's path, `-` for stdin. identity: the arguments that change what is fetched.
-    arguments, versions: for the record. levels: folder levels below responses/ and errors/.
-    """
-
-    urls: str
-    out: Path
-    format: str | None
-    column: str
-    limit: int | None
-    raw: bool
-    redo: RedoRule
-    redo_text: str
-    number_duplicates: bool
-    tolerance: Tolerates
-    durability: Durability
-    levels: int
-    identity: Mapping[str, str]
-    arguments: Mapping[str, Any]
-    versions: Mapping[str, str]
 
 
 class Run:
@@ -323,10 +296,3 @@ def _duplicate(entry: Entry, verdict: Duplicate) -> Record:
     where = f"line {verdict.line}" if verdict.line is not None else "a page that was followed"
     ticket = Ticket(entry=entry, uuid=entry.uuid, shown_url=mask_url(entry.url))
     return Record.of(ticket, Outcome.DUPLICATE, f"the same call as {where}")
-
-
-def output_directory(urls: str, out: str) -> Path:
-    """Where a list's results go: *out* with its fields filled in; a list in an output directory stays there."""
-    if urls != "-" and (Path(urls).absolute().parent / NAME).exists():
-        return Path(urls).parent
-    return Path(out % {"name": list_name(urls), "time": time.strftime("%Y-%m-%dT%H-%M-%S")})

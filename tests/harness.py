@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
@@ -121,6 +121,12 @@ class Running:
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
+    def close_stdin(self) -> None:
+        """End its stdin, where that is a pipe. The crawl may have left with lines unread."""
+        if self.process.stdin is not None:
+            with suppress(BrokenPipeError):
+                self.process.stdin.close()
+
     def kill(self) -> CrawlResult:
         """`kill -9`, and what is left."""
         self.process.kill()
@@ -128,8 +134,7 @@ class Running:
 
     def wait(self, timeout_s: float = 60.0) -> CrawlResult:
         """The crawl's end. Kills it and raises AssertionError when it takes longer than that."""
-        if self.process.stdin is not None:
-            self.process.stdin.close()
+        self.close_stdin()
         try:
             returncode = self.process.wait(timeout_s)
         except subprocess.TimeoutExpired:
@@ -246,8 +251,9 @@ class Crawl:
         return Running(process, out=out, stdout=stdout, stderr=stderr)
 
     def close(self) -> None:
-        """Kill what still runs."""
+        """Kill what still runs; a test that failed half-way leaves that, and pipes."""
         for running in self._started:
+            running.close_stdin()
             if running.process.poll() is None:
                 running.kill()
 

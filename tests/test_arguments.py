@@ -201,7 +201,7 @@ def test_arguments_of_scrapyd_and_of_a_subclass_pass_and_are_left_out() -> None:
 
 
 def test_without_a_list_the_message_is_the_usage() -> None:
-    with pytest.raises(ArgumentError, match=f"^urls=None: expected a list: {USAGE}$"):
+    with pytest.raises(ArgumentError, match=f"^urls is missing: expected a list: {USAGE}$"):
         read_arguments({}, {}, environ={})
 
 
@@ -272,7 +272,8 @@ def test_a_name_is_kept_unfilled_and_reported() -> None:
 def test_a_name_needs_the_hosts_that_may_get_it(how: dict[str, Any]) -> None:
     with pytest.raises(HostsNeededError) as caught:
         read(**how, environ={"TOKEN": "abc"})
-    assert str(caught.value) == "hosts=None: expected the hosts that get ${TOKEN}, such as -a hosts=api.example.com"
+    expected = "hosts is missing: expected the hosts that get ${TOKEN}, such as -a hosts=api.example.com"
+    assert str(caught.value) == expected
     assert caught.value.names == ("TOKEN",)
 
 

@@ -27,6 +27,7 @@ PURE = {
     "exceptions",
     "items",
     "pacing",
+    "plan",
     "run",
     "secrets",
     "sources",

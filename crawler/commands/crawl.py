@@ -75,7 +75,7 @@ class Command(ScrapyCrawl):
         # Not at the top: every `scrapy` call loads this module.
         from crawler.arguments import HostsNeededError  # noqa: PLC0415
         from crawler.exceptions import ApiFetchError, ArgumentError  # noqa: PLC0415
-        from crawler.run import output_directory  # noqa: PLC0415
+        from crawler.plan import output_directory  # noqa: PLC0415
         from crawler.sources import open_source  # noqa: PLC0415
 
         try:

@@ -24,7 +24,8 @@ from crawler.exceptions import ApiFetchError, ListError, OtherListError, OtherRu
 from crawler.extensions.runlog import RunLog
 from crawler.extensions.words import ending, opening
 from crawler.items import TICKET, Outcome, Record
-from crawler.run import Plan, Run, output_directory
+from crawler.plan import Plan, output_directory
+from crawler.run import Run
 
 if TYPE_CHECKING:
     from scrapy import Request, Spider

@@ -1,0 +1,50 @@
+"""What a run is asked to do: the arguments, checked and typed, in plain values."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from crawler.sources import list_name
+from crawler.store.ledger import NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from crawler.accounting import Tolerates
+    from crawler.store.files import Durability
+    from crawler.store.resume import RedoRule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One run, as its owner reads it from the settings.
+
+    urls: the list's path, `-` for stdin. identity: the arguments that change what is fetched.
+    arguments, versions: for the record. levels: folder levels below responses/ and errors/.
+    """
+
+    urls: str
+    out: Path
+    format: str | None
+    column: str
+    limit: int | None
+    raw: bool
+    redo: RedoRule
+    redo_text: str
+    number_duplicates: bool
+    tolerance: Tolerates
+    durability: Durability
+    levels: int
+    identity: Mapping[str, str]
+    arguments: Mapping[str, Any]
+    versions: Mapping[str, str]
+
+
+def output_directory(urls: str, out: str) -> Path:
+    """Where a list's results go: *out* with its fields filled in; a list in an output directory stays there."""
+    if urls != "-" and (Path(urls).absolute().parent / NAME).exists():
+        return Path(urls).parent
+    return Path(out % {"name": list_name(urls), "time": time.strftime("%Y-%m-%dT%H-%M-%S")})

@@ -1,0 +1,252 @@
+"""The download handler: Scrapy's Request in, Scrapy's Response or exception out, libcurl in between."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import os
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import pycurl
+from pydispatch.dispatcher import getAllReceivers, liveReceivers
+from scrapy import signals
+from scrapy.core.downloader.handlers.base import BaseDownloadHandler
+from scrapy.exceptions import DownloadTimeoutError, UnsupportedURLSchemeError
+from scrapy.http import Response
+from scrapy.responsetypes import responsetypes
+
+from crawler.wire.curl.failures import failure
+from crawler.wire.curl.multi import CurlLoop
+from crawler.wire.curl.options import Options, add_special, header_lines, is_special
+from crawler.wire.curl.transfer import Transfer
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv6Address
+
+    from scrapy import Request
+    from scrapy.crawler import Crawler
+
+    from crawler.wire.curl.head import Head
+
+logger = logging.getLogger(__name__)
+
+STALL_CHECK_S: Final = 1.0
+"""How often transfers are looked at for progress: a stall is found at most this much late."""
+
+
+class CurlDownloadHandler(BaseDownloadHandler):
+    """http and https by libcurl, in the event loop's own thread, with connections kept for the next call."""
+
+    lazy = False
+
+    def __init__(self, crawler: Crawler) -> None:
+        super().__init__(crawler)
+        settings = crawler.settings
+        self._options = Options.from_settings(settings)
+        self._max_bytes = settings.getint("DOWNLOAD_MAXSIZE")
+        self._warn_bytes = settings.getint("DOWNLOAD_WARNSIZE")
+        self._timeout_s = settings.getfloat("DOWNLOAD_TIMEOUT")
+        self._stall_s = settings.getfloat("APIFETCH_STALL_S", 15.0)
+        self._fail_on_data_loss = settings.getbool("DOWNLOAD_FAIL_ON_DATALOSS")
+        self._warned_of_data_loss = False
+        self._connections = settings.getint("CONCURRENT_REQUESTS") or 100
+        self._loop: CurlLoop | None = None
+        self._idle: list[pycurl.Curl] = []
+        self._running: dict[pycurl.Curl, tuple[Transfer, asyncio.Future[tuple[int, str]]]] = {}
+        self._stall_timer: asyncio.TimerHandle | None = None
+        self._addresses: dict[str, IPv4Address | IPv6Address] = {}
+        self._certificates: dict[str, bytes] = {}
+        self._classes: dict[bytes | None, type[Response]] = {}
+        _warn_about_key_log()
+
+    async def download_request(self, request: Request) -> Response:
+        if not request.url.lower().startswith(("http://", "https://")):
+            raise UnsupportedURLSchemeError(f"no http or https URL: {request.url}")
+        if self._loop is None:
+            self._loop = CurlLoop(connections=self._connections)
+        meta = request.meta
+        timeout_s = meta.get("download_timeout") or self._timeout_s
+        transfer = Transfer(
+            self.crawler, request,
+            max_bytes=meta.get("download_maxsize", self._max_bytes),
+            warn_bytes=meta.get("download_warnsize", self._warn_bytes),
+            listens=(self._is_heard(signals.headers_received), self._is_heard(signals.bytes_received)),
+        )  # fmt: skip
+        handle = self._prepare(request, transfer, timeout_s)
+        ended: asyncio.Future[tuple[int, str]] = asyncio.get_running_loop().create_future()
+        self._running[handle] = transfer, ended
+        started_s = time.monotonic()
+        try:
+            self._loop.start(handle, partial(_resolve, ended))
+            self._watch_stalls()
+            code, message = await ended
+            meta["download_latency"] = time.monotonic() - started_s
+            return self._response(request, transfer, handle, (code, message), timeout_s)
+        finally:
+            del self._running[handle]
+            self._loop.cancel(handle)  # if it still runs: this call was cancelled
+            self._give_back(handle, request)
+
+    async def close(self) -> None:
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+        if self._loop is not None:
+            self._loop.close()
+        for handle in self._idle:
+            handle.close()
+        self._idle.clear()
+
+    # Handles
+
+    def _prepare(self, request: Request, transfer: Transfer, timeout_s: float) -> pycurl.Curl:
+        if self._idle:
+            handle = self._idle.pop()
+        else:
+            handle = pycurl.Curl()
+            self._options.set_up(handle)
+        handle.setopt(pycurl.URL, request.url.partition("#")[0])
+        handle.setopt(pycurl.HTTPHEADER, header_lines(request))
+        handle.setopt(pycurl.TIMEOUT_MS, max(round(timeout_s * 1000), 1))
+        if is_special(request):
+            add_special(handle, request, self._options)
+        transfer.attach(handle, pycurl.WRITEFUNCTION, pycurl.HEADERFUNCTION)
+        return handle
+
+    def _give_back(self, handle: pycurl.Curl, request: Request) -> None:
+        if is_special(request):
+            handle.reset()
+            self._options.set_up(handle)
+        self._idle.append(handle)
+
+    # Responses
+
+    def _response(
+        self, request: Request, transfer: Transfer, handle: pycurl.Curl, result: tuple[int, str], timeout_s: float
+    ) -> Response:
+        code, message = result
+        if transfer.stop is not None:
+            response = self._make(request, transfer, handle, ["download_stopped"])
+            if transfer.stop.fail:
+                transfer.stop.response = response
+                raise transfer.stop
+            return response
+        if transfer.broken is not None:
+            raise transfer.broken
+        if code:
+            lost = transfer.lost(code, message)
+            if lost is None:
+                raise failure(code, message, request.url, timeout_s)
+            if request.meta.get("download_fail_on_dataloss", self._fail_on_data_loss):
+                self._warn_of_data_loss(request)
+                raise lost
+            return self._make(request, transfer, handle, ["dataloss"])
+        return self._make(request, transfer, handle, None)
+
+    def _make(self, request: Request, transfer: Transfer, handle: pycurl.Curl, flags: list[str] | None) -> Response:
+        head = transfer.head
+        chunks = transfer.chunks
+        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        return self._class(head, request.url, body)(
+            url=request.url,
+            status=head.status,
+            headers=head.headers,
+            body=body,
+            flags=flags,
+            certificate=self._certificate(request.url, handle),
+            ip_address=self._address(handle),
+            protocol=head.protocol,
+        )
+
+    def _class(self, head: Head, url: str, body: bytes) -> type[Response]:
+        """The class that Scrapy would choose; by Content-Type alone it is looked up once."""
+        headers = head.headers
+        if b"Content-Encoding" in headers:
+            return responsetypes.from_args(headers=headers, url=url, body=body)
+        kind = headers.get(b"Content-Type")
+        known = self._classes.get(kind)
+        if known is None:
+            known = responsetypes.from_args(headers=headers, url=url, body=body)
+            if kind is not None and responsetypes.from_content_type(kind) is known is not Response:
+                self._classes[kind] = known
+        return known
+
+    def _address(self, handle: pycurl.Curl) -> IPv4Address | IPv6Address | None:
+        text = handle.getinfo(pycurl.PRIMARY_IP)
+        if not text:
+            return None
+        if text not in self._addresses:
+            self._addresses[text] = ipaddress.ip_address(text)
+        return self._addresses[text]
+
+    def _certificate(self, url: str, handle: pycurl.Curl) -> bytes | None:
+        """The server's certificate in DER; libcurl tells it for new connections only."""
+        if not url[:6].lower().startswith("https:"):
+            return None
+        origin = url.split("/", 3)[2]
+        if origin not in self._certificates or handle.getinfo(pycurl.NUM_CONNECTS):
+            chain = handle.getinfo_raw(pycurl.INFO_CERTINFO)
+            pem = next((value for name, value in chain[0] if name == b"Cert"), None) if chain else None
+            if pem is not None:
+                self._certificates[origin] = _der(pem)
+        return self._certificates.get(origin)
+
+    def _warn_of_data_loss(self, request: Request) -> None:
+        if not self._warned_of_data_loss:
+            self._warned_of_data_loss = True
+            logger.warning(
+                "Got data loss in %s. If you want to process broken responses set the setting "
+                "DOWNLOAD_FAIL_ON_DATALOSS = False -- This message won't be shown in further requests",
+                request.url,
+            )
+
+    # Signals and stalls
+
+    def _is_heard(self, signal: object) -> bool:
+        """Whether anybody receives the signal: sending it costs more than a chunk of body."""
+        return any(True for _ in liveReceivers(getAllReceivers(self.crawler, signal)))
+
+    def _watch_stalls(self) -> None:
+        if self._stall_timer is None and self._stall_s:
+            loop = asyncio.get_running_loop()
+            progress = {ended: (transfer.progress, loop.time()) for transfer, ended in self._running.values()}
+            self._stall_timer = loop.call_later(STALL_CHECK_S, self._end_stalls, progress)
+
+    def _end_stalls(self, before: dict[Any, tuple[int, float]]) -> None:
+        """End transfers that had begun to arrive and brought nothing for APIFETCH_STALL_S.
+
+        A server that has not begun yet may be thinking: for it, `timeout` alone counts.
+        """
+        loop = asyncio.get_running_loop()
+        now_s = loop.time()
+        progress: dict[Any, tuple[int, float]] = {}
+        for transfer, ended in self._running.values():
+            size, since_s = before.get(ended, (-1, now_s))
+            progress[ended] = (size, since_s) if size == transfer.progress else (transfer.progress, now_s)
+            if size == transfer.progress > 0 and now_s - since_s >= self._stall_s and not ended.done():
+                message = f"Getting {transfer.url} stalled for {self._stall_s:g} seconds"
+                ended.set_exception(DownloadTimeoutError(message))
+        self._stall_timer = loop.call_later(STALL_CHECK_S, self._end_stalls, progress) if self._running else None
+
+
+def _resolve(ended: asyncio.Future[tuple[int, str]], code: int, message: str) -> None:
+    if not ended.done():
+        ended.set_result((code, message))
+
+
+def _der(pem: bytes) -> bytes:
+    import ssl  # noqa: PLC0415  # for https alone
+
+    return ssl.PEM_cert_to_DER_cert(pem.decode("ascii"))
+
+
+def _warn_about_key_log() -> None:
+    path = os.environ.get("SSLKEYLOGFILE")
+    if path:
+        try:
+            with open(path, "ab"):  # noqa: PTH123  # only to see whether libcurl can
+                return
+        except OSError as exc:
+            logger.warning("Cannot write TLS session keys to %s: %s", path, exc.strerror)
