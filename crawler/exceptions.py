@@ -45,7 +45,9 @@ class BadURLError(ApiFetchError):
 
 
 class CallError(ApiFetchError):
-    """Base of the errors that end one call with an outcome of its own."""
+    """Base of the errors that end one call with an outcome of its own. response: the last one, if there was any."""
+
+    response: object | None = None
 
 
 class BadRedirectError(CallError):

@@ -46,6 +46,13 @@ class RedirectMiddleware:
         return cls(crawler.settings.getint("REDIRECT_MAX_TIMES"))
 
     def process_response(self, request: Request, response: Response) -> Request | Response:
+        try:
+            return self._follow(request, response)
+        except BadRedirectError as exc:
+            exc.response = response
+            raise
+
+    def _follow(self, request: Request, response: Response) -> Request | Response:
         location = response.headers.get("Location")
         if response.status not in _REDIRECTS or location is None or _is_wanted(request, response.status):
             return response

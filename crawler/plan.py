@@ -42,9 +42,18 @@ class Plan:
     arguments: Mapping[str, Any]
     versions: Mapping[str, str]
 
+    @property
+    def path(self) -> str:
+        """The list by its one name: the folder without links, `-` for stdin."""
+        path = Path(self.urls)
+        return self.urls if self.urls == "-" else str(path.parent.resolve() / path.name)
+
 
 def output_directory(urls: str, out: str) -> Path:
-    """Where a list's results go: *out* with its fields filled in; a list in an output directory stays there."""
-    if urls != "-" and (Path(urls).absolute().parent / NAME).exists():
+    """Where a list's results go: *out* with its fields filled in.
+
+    A list in an output directory stays there, unless *out* names one directory whatever the list is called.
+    """
+    if urls != "-" and "%(name)s" in out and (Path(urls).parent / NAME).exists():
         return Path(urls).parent
     return Path(out % {"name": list_name(urls), "time": time.strftime("%Y-%m-%dT%H-%M-%S")})

@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,8 +55,8 @@ class Run:
         self._started_s = time.monotonic()
         self._room = asyncio.Event()
         self._ended = asyncio.Event()
-        self._unsent: set[asyncio.Event] = set()
-        self._listeners: list[Callable[[Record], None]] = []
+        self._uncommitted: set[asyncio.Event] = set()
+        self._listeners: list[tuple[Callable[[Record], None], Callable[[], None]]] = []
         self.calls: set[asyncio.Task[object]] = set()  # those on the wire now, so that they can be given up
         self.given_up: set[asyncio.Task[object]] = set()
         self.stopping = False
@@ -67,8 +68,6 @@ class Run:
             raise
 
     def _open(self, plan: Plan) -> None:
-        path = plan.urls if plan.urls == "-" else str(Path(plan.urls).absolute())
-        self.inside = Path(path).is_relative_to(plan.out.absolute())
         skipped = Bits()
         again = (plan.out / NAME).exists()
         self.source: Source = open_source(
@@ -76,10 +75,12 @@ class Run:
             skip=skipped.__contains__ if again else None,
         )  # fmt: skip
         self._ledger = Ledger(plan.out, durable=plan.durability != "process")
+        belongs = runs.owner(self._ledger) in {None, plan.path}
+        self.inside = not belongs and Path(plan.path).is_relative_to(plan.out.resolve())
         self.begun = runs.begin(
             self._ledger,
             runs.Start(
-                path=path, inside=self.inside, fingerprint=fingerprint(plan.urls), identity=plan.identity,
+                path=plan.path, inside=self.inside, fingerprint=fingerprint(plan.urls), identity=plan.identity,
                 by_line=not plan.limit and not plan.number_duplicates, redo=plan.redo_text,
                 arguments=plan.arguments, versions=plan.versions, durability=plan.durability,
             ),
@@ -190,27 +191,26 @@ class Run:
 
     async def sent(self, ticket: Ticket) -> None:
         """Return when it is on disk that this call, which may not be repeated, is about to go out."""
-        written = asyncio.Event()
-        self._unsent.add(written)
         run, list_id = self.begun.run, self.begun.list_id if ticket.entry.line is not None else None
-        self._writer.put(
-            Note(
-                apply=lambda ledger: ledger.open_call(ticket, run=run, list_id=list_id, state=State.SENT),
-                done=self._from_writer(written.set),
-            )
-        )
-        await written.wait()
-        self._unsent.discard(written)
+        await self._committed(lambda ledger: ledger.open_call(ticket, run=run, list_id=list_id, state=State.SENT))
         if self.error is not None:
             raise self.error
+
+    async def _committed(self, apply: Callable[[Ledger], None]) -> None:
+        """Return when this statement, and all that was handed in before it, is on disk or was refused."""
+        written = asyncio.Event()
+        self._uncommitted.add(written)
+        self._writer.put(Note(apply=apply, done=self._from_writer(written.set)))
+        await written.wait()
+        self._uncommitted.discard(written)
 
     def note(self, apply: Callable[[Ledger], None]) -> None:
         """Add a statement to the next commit."""
         self._writer.put(Note(apply=apply))
 
-    def listen(self, listener: Callable[[Record], None]) -> None:
-        """Call *listener* with every record once it is durable."""
-        self._listeners.append(listener)
+    def listen(self, listener: Callable[[Record], None], *, at_end: Callable[[], None] = lambda: None) -> None:
+        """Call *listener* with every record once it is durable; at_end: after the last, while notes are still taken."""
+        self._listeners.append((listener, at_end))
 
     # The writer's word, in the loop's thread
 
@@ -220,13 +220,13 @@ class Run:
             if ticket is not None and record.outcome is not Outcome.DUPLICATE:
                 self._resume.in_flight.pop(ticket.uuid, None)
             self.tally.add(record)
-            for listener in self._listeners:
+            for listener, _ in self._listeners:
                 listener(record)
         self._room.set()
 
     def _end(self, error: ApiFetchError | None) -> None:
         self.error = error
-        for waiting in (self._room, self._ended, *self._unsent):
+        for waiting in (self._room, self._ended, *self._uncommitted):
             waiting.set()
         if error is not None:
             self._on_disk_error(error)
@@ -252,10 +252,12 @@ class Run:
 
     async def finish(self) -> None:
         """Make everything handed in durable and end the writer; what the disk refuses then is in `error`."""
-        if self.error is None:
-            self.flush_moved()
-            self._writer.finish()
-            await self._ended.wait()
+        with suppress(StoreError):  # from a writer that ended a moment ago; `_end` will say why
+            await self._committed(lambda ledger: ledger.move(self._resume.moved))
+            for _, at_end in self._listeners:
+                at_end()
+        self._writer.finish()
+        await self._ended.wait()
 
     def summary(self, *, exit_code: ExitCode | None, stop_reason: str | None) -> dict[str, Any]:
         """The accounting for summary.json; exit_code: None while it runs."""

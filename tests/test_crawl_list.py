@@ -74,7 +74,8 @@ def test_urls_go_out_as_written(api: ApiServer, crawl: Crawl) -> None:
     audit(result, 0)
     assert [call["target"] for call in echoed(result)] == [
         "/echo//a/../b/./c/", "/echo/%7e~%2F%2f", "/echo/a%7Cb", "/echo?b=2&a=1&&b", "/echo?q=a+b%20c", "/echo/;x=[1]",
-        "/echo/%C3%A9?%C3%B6=%C3%BC", "/echo/a%20b", "/echo?to=http://x/?y", "/echo/$x/${HOME}", "/echo/%25zz", "/echo?a='%22",
+        "/echo/%C3%A9?%C3%B6=%C3%BC", "/echo/a%20b", "/echo?to=http://x/?y", "/echo/$x/${HOME}", "/echo/%25zz",
+        "/echo?a='%22",
     ]  # fmt: skip
     assert [row["url"] for row in result.rows("select url from records order by line")] == [api.url(p) for p in paths]
 
@@ -121,7 +122,7 @@ def test_a_table_passes_its_other_columns_through(api: ApiServer, crawl: Crawl) 
     result = crawl("table.csv", column="link")
     summary = audit(result, 65)
     assert summary["equation"]["lines"] == 3
-    first = result.envelopes()[0]
+    first = min(result.envelopes(), key=lambda envelope: int(envelope["line"]))
     assert (first["key"], first["meta"]) == (None, {"id;": "k1", "note": 'a, "b"'})
     assert [line["line"] for line in result.lines("invalid.jsonl")] == [3]
     assert outcomes(result) == {"ok": 2, "invalid": 1}
@@ -131,6 +132,8 @@ def test_a_gzipped_list_and_one_without_a_name(api: ApiServer, crawl: Crawl) -> 
     urls = [api.url(f"/items/{n}") for n in range(5)]
     (crawl.cwd / "few.txt.gz").write_bytes(gzip.compress("\n".join(urls).encode()))
     audit(crawl("few.txt.gz", out="one"), 0)
+    (crawl.cwd / "few.txt.gz").rename(crawl.cwd / "few")
+    audit(crawl("few", out="two", format="txt.gz"), 0)
     result = crawl("-", stdin="\ufeff{}\r\n".format("\r\n".join(urls)).encode())
     audit(result, 0)
     assert result.out.name == "stdin"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from crawler.arguments import environment_names
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 
     from scrapy.settings import BaseSettings
 
+logger = logging.getLogger("apifetch")
+
 
 class RunLog:
     """Writes the log of one run into its output directory until `close`."""
@@ -21,7 +25,7 @@ class RunLog:
     def __init__(self, directory: Path, settings: BaseSettings) -> None:
         names = environment_names({name: settings[name] for name in ("APIFETCH_HEADERS", "APIFETCH_PARAMS")})
         self._mask = MaskFilter(Masker(os.environ[name] for name in names))
-        self._handler = logging.FileHandler(directory / "run.log", encoding="utf-8")
+        self._handler = _open(directory / "run.log")
         self._handler.setFormatter(logging.Formatter(settings["LOG_FORMAT"], settings["LOG_DATEFORMAT"]))
         self._handler.setLevel(settings["LOG_LEVEL"])
         logging.root.addHandler(self._handler)
@@ -32,4 +36,21 @@ class RunLog:
     def close(self) -> None:
         """Close the file. The mask stays on the other handlers: what is logged later may hold the same values."""
         logging.root.removeHandler(self._handler)
-        self._handler.close()
+        with suppress(OSError):
+            self._handler.close()
+
+
+def _open(path: Path) -> logging.Handler:
+    try:
+        return _LogFile(path, encoding="utf-8")
+    except OSError as exc:
+        logger.warning("no run.log: %s", exc)
+        return logging.NullHandler()
+
+
+class _LogFile(logging.FileHandler):
+    """A log that a full disk may cut: every line stands on stderr too, so it is not worth a traceback a line."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
+        if not isinstance(sys.exception(), OSError):
+            super().handleError(record)

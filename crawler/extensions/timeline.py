@@ -59,7 +59,7 @@ class Timeline:
     def spider_opened(self, spider: Spider) -> None:
         self._run = getattr(spider, "run", None)
         if self._run is not None:
-            self._run.listen(self._add)
+            self._run.listen(self._add, at_end=self._flush)
 
     def _add(self, record: Record) -> None:
         now = int(time.time())

@@ -131,17 +131,18 @@ def open_source(
 ) -> FileSource:
     """Open a list; only its first lines are read (of a pipe: this waits for the first that counts).
 
-    path: a file, or `-` for standard input. format: one of txt, csv, tsv, jsonl; None finds it from the
-    name, else from the first line. column: the one of a table that holds the URL. limit: only so many of
-    the lines that count. skip: told a line's number, True passes it over unread.
+    path: a file, or `-` for standard input. format: one of txt, csv, tsv, jsonl, with .gz or without (gzip
+    shows itself); None finds it from the name, else from the first line. column: the one of a table that
+    holds the URL. limit: only so many of the lines that count. skip: told a line's number, True passes it
+    over unread.
     Raises ListError, saying what to do, when the list as a whole cannot be read.
     """
-    if format is not None and format not in FORMATS.values():
+    if format is not None and format.removesuffix(".gz") not in FORMATS.values():
         known = ", ".join(dict.fromkeys(FORMATS.values()))
         raise ListError(f"{path}: format {format!r} is not known; there are {known}")
     chunks, file = open_bytes(path)
     try:
-        kind = format or name_format(path)
+        kind = format.removesuffix(".gz") if format else name_format(path)
         if kind is None:
             kind, chunks = find_format(chunks, column=column, path=path)
         blocks, parse = _open_format(kind, chunks, column=column, path=path)

@@ -24,8 +24,9 @@ FAILED: Final = "failed.jsonl"
 INVALID: Final = "invalid.jsonl"
 SUMMARY: Final = "summary.json"
 
+# CROSS JOIN: SQLite then begins with the few requests that are kept, not with all calls.
 _FAILED_SQL: Final = """
-SELECT r.request, r.body, c.outcome, c.status, c.error FROM calls c JOIN requests r ON r.record = c.id
+SELECT r.request, r.body, c.outcome, c.status, c.error FROM requests r CROSS JOIN calls c ON c.id = r.record
 WHERE c.outcome IS NOT NULL AND c.outcome != 'ok' AND c.state != 1 ORDER BY c.line IS NULL, c.line, c.id
 """
 
@@ -71,7 +72,8 @@ def write_summary(directory: Path, summary: Mapping[str, Any]) -> None:
 def _replacing(path: Path) -> Iterator[IO[str]]:
     partial = path.with_name(f".{path.name}.tmp")
     try:
-        with partial.open("w", encoding="utf-8") as file:
+        partial.unlink(missing_ok=True)  # a killed run's; were it a link, it would not be followed
+        with partial.open("x", encoding="utf-8") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -3,7 +3,7 @@
 Owns names and folders below the output directory and every system call that makes a body durable.
 Knows nothing of rows: the writer tells it what to put, then asks for the barrier, then lets it settle.
 A file that already belongs to a row is never touched before that row's successor is committed: the new
-one is written beside it (`.new`) and moved over it afterwards.
+one is written as `.new` and moved into place afterwards. No link that stands in the tree is followed.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import stat
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Literal
@@ -39,21 +40,26 @@ def location(uuid: str, *, ok: bool, levels: int) -> str:
 
 
 class Files:
-    """The folder tree of one output directory. barriers: how many were asked of the disk so far."""
+    """The folder tree of one output directory. barriers: how many were asked of the disk so far.
+
+    durability: `process` asks none; `batch` one syncfs for all that was put; `strict`, and `batch` where
+    there is no syncfs, an fsync of every file that was put and of every folder that changed.
+    """
 
     def __init__(self, place: Place, durability: Durability) -> None:
         self._root = place.fd
         self._shown = place.directory
-        self._durability = durability
+        self._device = os.fstat(place.fd).st_dev
         self._folders: set[str] = set()
         self._tmpfile = _tmpfile_works(place.fd)
+        self._durable = durability != "process"
         self._syncfs = _find_syncfs() if durability == "batch" else None
-        self._unsynced: list[str] = []
+        self._unsynced: dict[str, None] = {"..": None}  # a set in order; our own folder may be new, too
         self.barriers = 0
 
-    def put(self, name: str, data: bytes, *, beside: bool) -> None:
-        """Write *data* as *name*; as its staged successor if *beside*. Raises StoreError."""
-        name = name + STAGED if beside else name
+    def put(self, name: str, data: bytes, *, staged: bool) -> None:
+        """Write *data* as *name*; as the successor that `settle` moves there, if *staged*. Raises StoreError."""
+        name = name + STAGED if staged else name
         folder = name.rpartition("/")[0]
         try:
             if folder not in self._folders:
@@ -64,8 +70,7 @@ class Files:
                 self._put_renamed(name, data)
         except OSError as exc:
             raise self._error("write", name, exc) from exc
-        if self._durability != "process" and self._syncfs is None:
-            self._unsynced.append(name)
+        self._changed(name, folder)
 
     def barrier(self) -> None:
         """Return when everything put so far would survive a power cut (`process`: at once).
@@ -73,35 +78,50 @@ class Files:
         Raises StoreError when the disk says otherwise; asking again would be answered wrongly
         (after a failed fsync Linux may call the lost pages clean), so the run must stop.
         """
-        if self._durability == "process":
+        if not self._durable:
             return
         self.barriers += 1
         if self._syncfs is not None:
             if self._syncfs(self._root) != 0:
-                number = ctypes.get_errno()
-                raise StoreError(f"cannot sync {self._shown}: {os.strerror(number)}")
+                raise StoreError(f"cannot sync {self._shown}: {os.strerror(ctypes.get_errno())}")
             return
-        names, self._unsynced = self._unsynced, []
-        folders = {name.rpartition("/")[0] for name in names}
-        for name in [*names, *folders, *{folder.partition("/")[0] for folder in folders}, "."]:
+        unsynced, self._unsynced = self._unsynced, {}
+        for name in unsynced:
             self._sync(name)
 
     def settle(self, uuid: str, name: str | None, *, levels: int) -> None:
         """Make the folders say what a committed row says: *name* is its file, None if it has none now.
 
-        A staged successor is moved into place, the record's file in the other tree is removed. Doing it
-        again changes nothing, so a run that was killed here is mended by the next one.
+        A staged successor is moved into place, any other file of the record is removed. Doing it again
+        changes nothing, so a run that was killed here is mended by the next one. On disk only after the
+        next barrier. Raises StoreError.
         """
+        for ok in (True, False):
+            file = location(uuid, ok=ok, levels=levels)
+            if file != name:
+                self.discard(file)
+                continue
+            try:
+                os.rename(file + STAGED, file, src_dir_fd=self._root, dst_dir_fd=self._root)
+            except FileNotFoundError:
+                continue
+            except OSError as exc:
+                raise self._error("settle", file, exc) from exc
+            self._changed(file.rpartition("/")[0])
+
+    def discard(self, name: str) -> None:
+        """Remove a file that no row names, if there is one. Raises StoreError."""
         try:
-            for tree in (True, False):
-                file = location(uuid, ok=tree, levels=levels)
-                with suppress(FileNotFoundError):
-                    if file == name:
-                        os.rename(file + STAGED, file, src_dir_fd=self._root, dst_dir_fd=self._root)
-                    else:
-                        os.unlink(file, dir_fd=self._root)
+            os.unlink(name, dir_fd=self._root)
+        except (FileNotFoundError, NotADirectoryError):
+            return
         except OSError as exc:
-            raise self._error("settle", name or uuid, exc) from exc
+            raise self._error("remove", name, exc) from exc
+        self._changed(name.rpartition("/")[0])
+
+    def _changed(self, *names: str) -> None:
+        if self._durable and self._syncfs is None:
+            self._unsynced.update(dict.fromkeys(names))
 
     def _put_linked(self, folder: str, name: str, data: bytes) -> None:
         fd = os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o666, dir_fd=self._root)
@@ -133,10 +153,18 @@ class Files:
         os.rename(partial, name, src_dir_fd=self._root, dst_dir_fd=self._root)
 
     def _make(self, folder: str) -> None:
-        parts = folder.split("/")
-        for depth in range(1, len(parts) + 1):
-            with suppress(FileExistsError):
-                os.mkdir("/".join(parts[:depth]), 0o777, dir_fd=self._root)
+        parent, _, _ = folder.rpartition("/")
+        if parent and parent not in self._folders:
+            self._make(parent)
+        try:
+            os.mkdir(folder, 0o777, dir_fd=self._root)
+        except FileExistsError:
+            found = os.stat(folder, dir_fd=self._root, follow_symlinks=False)
+            if not stat.S_ISDIR(found.st_mode):  # a link, too: it may lead anywhere
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from None
+            if found.st_dev != self._device:  # which no barrier of ours reaches
+                raise OSError(errno.EXDEV, "on another file system than the output directory") from None
+        self._changed(parent or ".")  # also when it stood there: a killed run may have made it just now
         self._folders.add(folder)
 
     def _sync(self, name: str) -> None:

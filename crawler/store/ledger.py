@@ -45,7 +45,8 @@ _UPDATE: Final = f"UPDATE calls SET {', '.join(f'{name} = ?' for name in _REPLAC
 _KEEP_AT: Final = [index for index, name in enumerate(_COLUMNS) if name not in _KEPT]
 _PRIOR: Final = "SELECT id, uuid, outcome, status, checked, state, location, list, line, parent FROM calls"
 
-_encode = msgspec.json.Encoder().encode
+# A user's pipeline may put anything into a record's meta: what JSON cannot hold is kept as its text.
+_encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
 class Ledger:
@@ -55,19 +56,30 @@ class Ledger:
         """Open or make the ledger. durable: whether a commit is to survive a power cut. Raises StoreError."""
         self._path = directory / NAME
         self._durable = durable
+        if self._path.is_symlink():
+            raise StoreError(f"ledger {self._path}: it is a link, which may lead anywhere")
         self._writer = self._connect()
-        with self._errors():
-            version = self._writer.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                self._writer.executescript(f"BEGIN; {schema.tables_sql()} PRAGMA user_version={schema.VERSION}; COMMIT")
-            elif version > schema.VERSION:
-                raise OtherListError(
-                    f"{self._path} was made by a newer version (ledger {version}, this program reads up to "
-                    f"{schema.VERSION}): upgrade, or use another -a out=..."
-                )
-            for step in range(version or schema.VERSION, schema.VERSION):
-                self._writer.executescript(f"BEGIN; {schema.MIGRATIONS[step]}; PRAGMA user_version={step + 1}; COMMIT")
-        self._reader = self._connect()
+        try:
+            with self._errors():
+                self._lift()
+            self._reader = self._connect()
+        except BaseException:
+            self._writer.close()
+            raise
+
+    def _lift(self) -> None:
+        """Bring the file to the present version, from nothing or from an older one."""
+        version = self._writer.execute("PRAGMA user_version").fetchone()[0]
+        if version > schema.VERSION:
+            raise OtherListError(
+                f"{self._path} was made by a newer version (ledger {version}, this program reads up to "
+                f"{schema.VERSION}): upgrade, or use another -a out=..."
+            )
+        if version == 0:
+            version = schema.VERSION
+            self._writer.executescript(f"BEGIN; {schema.tables_sql()} PRAGMA user_version={version}; COMMIT")
+        for step in range(version, schema.VERSION):
+            self._writer.executescript(f"BEGIN; {schema.MIGRATIONS[step]}; PRAGMA user_version={step + 1}; COMMIT")
 
     def _connect(self) -> sqlite3.Connection:
         with self._errors():
@@ -76,6 +88,7 @@ class Ledger:
                 "journal_mode=WAL",
                 # NORMAL never corrupts, and loses no commit to a killed process.
                 f"synchronous={'FULL' if self._durable else 'NORMAL'}",
+                "fullfsync=1",  # macOS: fsync(2) stops at the drive's cache there
                 f"cache_size=-{CACHE_KIB}",
                 f"wal_autocheckpoint={CHECKPOINT_PAGES}",
                 "busy_timeout=30000",  # ms; a person's own reader may hold the file for a moment
@@ -152,17 +165,17 @@ class Ledger:
             record.line, record.n, parent, record.key, record.method, record.url, record.host, record.final_url,
             record.redirects, record.outcome.value, record.status, record.http_version, record.ip, record.location,
             record.bytes, _bytes(record.sha256), _bytes(record.file_digest), record.content_type,
-            _encode(record.headers).decode() if record.headers else None, record.etag, record.last_modified,
+            _json(record.headers) if record.headers else None, record.etag, record.last_modified,
             record.attempts, record.started_at, record.elapsed_ms, record.waited_ms, record.not_before, record.error,
-            _encode(record.meta).decode() if record.meta else None,
+            _json(record.meta) if record.meta else None,
         )  # fmt: skip
         if ticket is None or not named:
-            self._writer.execute(_INSERT, values)
+            self._execute(_INSERT, values)
             return
         if ticket.row is None:
-            ticket.row = self._writer.execute(_INSERT, values).lastrowid
+            ticket.row = self._execute(_INSERT, values).lastrowid
         else:
-            self._writer.execute(_UPDATE, (*[values[at] for at in _KEEP_AT], ticket.row))
+            self._execute(_UPDATE, (*[values[at] for at in _KEEP_AT], ticket.row))
             if record.ok:
                 self._writer.execute("DELETE FROM requests WHERE record = ?", (ticket.row,))
         if not record.ok:
@@ -182,19 +195,27 @@ class Ledger:
                 line=entry.line, n=entry.n, method=entry.method, url=ticket.shown_url,
                 parent=ticket.parent.row if ticket.parent else None, key=entry.key,
             )  # fmt: skip
-            ticket.row = self._writer.execute(_INSERT, tuple(values.values())).lastrowid
+            ticket.row = self._execute(_INSERT, tuple(values.values())).lastrowid
         self._ask_again(ticket)
 
     def _ask_again(self, ticket: Ticket) -> None:
         self._writer.execute(
             "INSERT OR REPLACE INTO requests VALUES (?, ?, ?)",
-            (ticket.row, _encode(asked(ticket)).decode(), ticket.entry.body or None),
+            (ticket.row, _json(asked(ticket)), ticket.entry.body or None),
         )
 
+    def _execute(self, sql: str, values: tuple[object, ...]) -> sqlite3.Cursor:
+        try:
+            return self._writer.execute(sql, values)
+        except UnicodeEncodeError:  # what a page or a user's exception says may hold lone surrogates
+            whole = (value.encode(errors="replace").decode() if isinstance(value, str) else value for value in values)
+            return self._writer.execute(sql, tuple(whole))
+
     def keep(self, ticket: Ticket, *, run: int) -> None:
-        """Let a row stand that was fetched again in vain."""
+        """Let a row stand that is ok and was fetched again in vain."""
         values = (run, State.SETTLED, ticket.row)
         self._writer.execute("UPDATE calls SET checked = ?, state = ? WHERE id = ?", values)
+        self._writer.execute("DELETE FROM requests WHERE record = ?", (ticket.row,))
 
     def move(self, rows: Iterable[tuple[int, int | None, int]]) -> None:
         """Give rows the list and line under which they were seen: (list, line, row) each."""
@@ -224,6 +245,13 @@ def asked(ticket: Ticket) -> dict[str, Any]:
     }
     request.update({name: value for name, value in optional.items() if value})
     return request
+
+
+def _json(value: object) -> str:
+    try:
+        return _encode(value).decode()
+    except UnicodeEncodeError:  # lone surrogates, which json escapes
+        return json.dumps(value, separators=(",", ":"), default=str)
 
 
 def _uuid8(uuid: bytes) -> int:

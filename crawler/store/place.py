@@ -58,7 +58,7 @@ class Place:
 
 def _probe(directory: Path, fd: int) -> None:
     """Fail now rather than at the first record. The file is kept: it hides the output from git."""
-    ignore = os.open(".gitignore", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600, dir_fd=fd)
+    ignore = os.open(".gitignore", os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=fd)
     try:
         if os.fstat(ignore).st_size == 0:
             os.write(ignore, b"*\n")

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 _ALWAYS_ANEW: Final = ("none", "retryable")
 """Redos that are never continued: `retryable` means what failed up to now, in a killed run too."""
 
+_IN_STATE: Final = "state = ? AND state != 0"
+"""The second half is what tells SQLite that its index of the unsettled will do."""
+
 _SWALLOWED: Final = "sent, but a kill swallowed the answer: it may have been carried out; redo=failed repeats it"
 
 
@@ -33,7 +36,7 @@ _SWALLOWED: Final = "sent, but a kill swallowed the answer: it may have been car
 class Start:
     """What a run is about. identity: the arguments that change what is fetched, as shown to people.
 
-    path: the list's absolute path, `-` for stdin. inside: it lies in the output directory (failed.jsonl).
+    path: Plan.path. inside: it lies in the output directory, which belongs to another list (failed.jsonl).
     by_line: rows may be known by their line if the list is unchanged. redo: its canonical text.
     """
 
@@ -97,15 +100,18 @@ def begin(ledger: Ledger, start: Start) -> Begun:
 
 def recover(ledger: Ledger, files: Files, *, levels: int) -> None:
     """Finish what a killed run left half-done: files to be moved, calls whose answers it swallowed."""
-    staged = list(ledger.rows("state = ?", (State.STAGED,)))
+    staged = list(ledger.rows(_IN_STATE, (State.STAGED,)))
     for prior in staged:
         files.settle(uuid_text(prior.uuid), prior.location, levels=levels)
+    if staged:
+        files.barrier()
     with ledger.transaction():
         ledger.set_states(State.SETTLED, [prior.id for prior in staged])
         ledger.write(
-            "UPDATE calls SET outcome = ?, error = ?, state = ? WHERE state = ?",
-            (Outcome.UNKNOWN, _SWALLOWED, State.SETTLED, State.SENT),
+            f"UPDATE calls SET outcome = ?, error = ? WHERE {_IN_STATE} AND outcome IS NOT ?",  # noqa: S608  # our own text
+            (Outcome.UNKNOWN, _SWALLOWED, State.SENT, Outcome.OK),  # a redo replaces what is ok by what is ok only
         )
+        ledger.write(f"UPDATE calls SET state = ? WHERE {_IN_STATE}", (State.SETTLED, State.SENT))  # noqa: S608
 
 
 def end(ledger: Ledger, run: int, *, stop_reason: str | None, exit_code: int, summary: str, redo_done: bool) -> None:
@@ -122,14 +128,24 @@ def boot_id() -> str | None:
     return path.read_text(encoding="ascii").strip() if path.exists() else None
 
 
-def _own(ledger: Ledger, start: Start) -> None:
+def owner(ledger: Ledger) -> str | None:
+    """The path of the list that the directory belongs to; None as long as it belongs to none."""
+    identity = _identity(ledger)
+    return identity["urls"] if identity else None
+
+
+def _identity(ledger: Ledger) -> dict[str, str]:
     found = ledger.query("SELECT value FROM about WHERE name = 'identity'")
-    if not found:
+    return json.loads(found[0][0]) if found else {}
+
+
+def _own(ledger: Ledger, start: Start) -> None:
+    before = _identity(ledger)
+    if not before:
         with ledger.transaction():
             identity = json.dumps({"urls": start.path, **start.identity})
             ledger.write("INSERT INTO about VALUES ('identity', ?)", (identity,))
         return
-    before = json.loads(found[0][0])
     if not start.inside and start.path != before["urls"]:
         raise OtherListError(
             f"this output directory belongs to urls={before['urls']}, you gave urls={start.path}: "

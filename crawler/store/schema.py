@@ -62,6 +62,8 @@ CREATE TABLE calls (
 -- Slim: 8 of 16 bytes; a hit is checked against the row. Random 16-byte keys cost 5 to 10 times as much.
 CREATE INDEX calls_uuid8 ON calls (uuid8) WHERE uuid8 IS NOT NULL;
 CREATE INDEX calls_open ON calls (state) WHERE state != 0;
+CREATE INDEX calls_again ON calls (id)  -- pages that are not ok, so that nobody reads the whole ledger for them
+    WHERE parent IS NOT NULL AND uuid8 IS NOT NULL AND (state != 0 OR outcome != 'ok');
 CREATE INDEX calls_parent ON calls (parent) WHERE parent IS NOT NULL;
 CREATE INDEX calls_derived ON calls (list) WHERE uuid8 IS NULL;
 

@@ -8,6 +8,7 @@ fetched again. Any refusal of the disk ends the thread: nothing of that batch is
 from __future__ import annotations
 
 import hashlib
+import logging
 import threading
 import time
 from collections import deque
@@ -15,9 +16,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from crawler.exceptions import ApiFetchError, StoreError
-from crawler.items import Record
+from crawler.items import Outcome, Record
 from crawler.store.envelope import envelope
-from crawler.store.files import location
+from crawler.store.files import STAGED, location
 from crawler.store.schema import State
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
     from crawler.store.files import Files
     from crawler.store.ledger import Ledger
+
+logger = logging.getLogger("apifetch")
 
 BATCH_RECORDS: Final = 256
 """Records behind one barrier: beyond a few hundred a larger batch costs memory and repeats, and gains nothing."""
@@ -56,9 +59,10 @@ class Note:
 class Writer(threading.Thread):
     """Takes records from one thread (the engine's), commits them in its own.
 
-    acknowledged: called in this thread with the records of each commit. ended: called once, in this
-    thread, with the error that ended it, None after `finish`. Daemon, so that a stuck disk never
-    keeps the process alive.
+    acknowledged: called in this thread with the records of each commit, [] when it held notes only.
+    ended: called once, in this thread, with the error that ended it, None after `finish`; no StoreError: a
+    bug. batch_records: the most behind one barrier, 1 for `strict`. Daemon, so that a stuck disk never keeps
+    the process alive.
     """
 
     def __init__(
@@ -70,6 +74,7 @@ class Writer(threading.Thread):
         list_id: int | None,
         raw: bool,
         levels: int,
+        batch_records: int = BATCH_RECORDS,
         acknowledged: Callable[[Sequence[Record]], None],
         ended: Callable[[ApiFetchError | None], None],
     ) -> None:
@@ -80,6 +85,7 @@ class Writer(threading.Thread):
         self._list_id = list_id
         self._raw = raw
         self._levels = levels
+        self._batch_records = batch_records
         self._acknowledged = acknowledged
         self._ended = ended
         self._changed = threading.Condition()
@@ -96,7 +102,7 @@ class Writer(threading.Thread):
                 raise self.error
             self._queue.append(item)
             self._queued_bytes += _size(item)
-            if len(self._queue) == 1 or len(self._queue) == BATCH_RECORDS:
+            if len(self._queue) in (1, self._batch_records):
                 self._changed.notify()
 
     @property
@@ -118,8 +124,9 @@ class Writer(threading.Thread):
             self._commit([])
         except ApiFetchError as exc:
             error = exc
-        except Exception as exc:  # noqa: BLE001  # a bug must stop the run, not only its writer
-            error = StoreError(f"the writer failed: {exc!r}")
+        except Exception as exc:  # a bug must stop the run, not only its writer
+            logger.exception("the writer failed")
+            error = ApiFetchError(f"the writer failed: {exc!r}")
         with self._changed:
             self.error = error or StoreError("the writer has ended")
             self._queue.clear()
@@ -131,14 +138,14 @@ class Writer(threading.Thread):
             while not self._queue and not self._closing:
                 self._changed.wait()
             deadline = time.monotonic() + LINGER_S
-            while not self._closing and len(self._queue) < BATCH_RECORDS and self._queued_bytes < BATCH_BYTES:
+            while not self._closing and len(self._queue) < self._batch_records and self._queued_bytes < BATCH_BYTES:
                 left_s = deadline - time.monotonic()
                 if left_s <= 0:
                     break
                 self._changed.wait(left_s)
             batch: list[Record | Note] = []
             batch_bytes = 0
-            while self._queue and len(batch) < BATCH_RECORDS and batch_bytes < BATCH_BYTES:
+            while self._queue and len(batch) < self._batch_records and batch_bytes < BATCH_BYTES:
                 item = self._queue.popleft()
                 batch.append(item)
                 batch_bytes += _size(item)
@@ -147,10 +154,10 @@ class Writer(threading.Thread):
 
     def _commit(self, batch: list[Record | Note]) -> None:
         records = [item for item in batch if isinstance(item, Record)]
-        written = [self._write_body(record) for record in records if not record.kept]
-        if any(written):
-            self._files.barrier()
+        changed = [self._write_body(record) for record in records]
         settled, self._settled = self._settled, []
+        if any(changed) or settled:
+            self._files.barrier()
         if batch or settled:
             with self._ledger.transaction():
                 self._ledger.set_states(State.SETTLED, settled)
@@ -159,7 +166,7 @@ class Writer(threading.Thread):
         for record in records:
             if _is_staged(record):
                 self._settle(record)
-        if records:
+        if batch:
             self._acknowledged(records)
         for item in batch:
             if isinstance(item, Note) and item.done is not None:
@@ -175,15 +182,26 @@ class Writer(threading.Thread):
             self._ledger.record(item, run=self._run_id, list_id=self._list_id, staged=_is_staged(item))
 
     def _write_body(self, record: Record) -> bool:
-        if record.body is None or record.uuid is None:
+        """Whether a file was written. What a killed run left under the record's name, no row's file, goes."""
+        if record.uuid is None or record.outcome is Outcome.DUPLICATE:
+            return False
+        prior = _prior_location(record)
+        if record.kept:
+            if prior is not None:
+                self._files.discard(prior + STAGED)
+            return False
+        if prior is None:  # else `settle` sees to it, after the commit
+            for ok in (True, False):
+                if record.body is None or record.ok is not ok:
+                    self._files.discard(location(record.uuid, ok=ok, levels=self._levels))
+        if record.body is None:
             return False
         record.bytes = len(record.body)
         record.sha256 = hashlib.sha256(record.body).hexdigest()
         data = record.body if self._raw else envelope(_metadata(record), record.body, record.content_type)
         record.file_digest = record.sha256 if self._raw else hashlib.sha256(data).hexdigest()
         record.location = location(record.uuid, ok=record.ok, levels=self._levels)
-        prior = _prior_location(record)
-        self._files.put(record.location, data, beside=prior == record.location)
+        self._files.put(record.location, data, staged=prior is not None)
         return True
 
     def _settle(self, record: Record) -> None:

@@ -11,13 +11,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import pycurl
-from pydispatch.dispatcher import getAllReceivers, liveReceivers
 from scrapy import signals
 from scrapy.core.downloader.handlers.base import BaseDownloadHandler
 from scrapy.exceptions import DownloadTimeoutError, UnsupportedURLSchemeError
 from scrapy.http import Response
 from scrapy.responsetypes import responsetypes
 
+from crawler.heard import is_heard
 from crawler.wire.curl.failures import failure
 from crawler.wire.curl.multi import CurlLoop
 from crawler.wire.curl.options import Options, add_special, header_lines, is_special
@@ -73,7 +73,7 @@ class CurlDownloadHandler(BaseDownloadHandler):
             self.crawler, request,
             max_bytes=meta.get("download_maxsize", self._max_bytes),
             warn_bytes=meta.get("download_warnsize", self._warn_bytes),
-            listens=(self._is_heard(signals.headers_received), self._is_heard(signals.bytes_received)),
+            listens=(is_heard(self.crawler, signals.headers_received), is_heard(self.crawler, signals.bytes_received)),
         )  # fmt: skip
         handle = self._prepare(request, transfer, timeout_s)
         ended: asyncio.Future[tuple[int, str]] = asyncio.get_running_loop().create_future()
@@ -202,11 +202,7 @@ class CurlDownloadHandler(BaseDownloadHandler):
                 request.url,
             )
 
-    # Signals and stalls
-
-    def _is_heard(self, signal: object) -> bool:
-        """Whether anybody receives the signal: sending it costs more than a chunk of body."""
-        return any(True for _ in liveReceivers(getAllReceivers(self.crawler, signal)))
+    # Stalls
 
     def _watch_stalls(self) -> None:
         if self._stall_timer is None and self._stall_s:

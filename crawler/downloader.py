@@ -1,0 +1,173 @@
+"""The downloader: at most so many calls at once, in all and per host, exactly; one task for each.
+
+Scrapy's own counts a request only when its task first runs, so that its limit per domain does not bind,
+and takes two tasks, four coroutines and four signals a call. This one keeps every hook of the downloader
+middlewares, and the signals that somebody receives. What it has no part in (delays, DOWNLOAD_SLOTS,
+AutoThrottle) it leaves to Scrapy's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict, deque
+from functools import partial
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any, Final
+
+from scrapy import Request, signals
+from scrapy.core.downloader import Downloader
+from scrapy.http import Response
+from scrapy.utils.deprecate import argument_is_required
+from scrapy.utils.httpobj import urlparse_cached
+from scrapy.utils.python import global_object_name
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from crawler.heard import is_heard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scrapy.crawler import Crawler
+
+SLOWED: Final = ("DOWNLOAD_DELAY", "DOWNLOAD_SLOTS", "AUTOTHROTTLE_ENABLED", "CONCURRENT_REQUESTS_PER_IP")
+"""Settings that need Scrapy's slots: with one of them on, its own downloader does the work."""
+
+
+class LeanDownloader(Downloader):
+    """CONCURRENT_REQUESTS in all, CONCURRENT_REQUESTS_PER_DOMAIN per host (`download_slot` in meta), as a promise."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        super().__init__(crawler)
+        self._is_slowed = any(crawler.settings.get(name) for name in SLOWED)
+        self._per_host = self.domain_concurrency
+        self._on_wire: defaultdict[str, int] = defaultdict(int)
+        self._waiting: defaultdict[str, deque[asyncio.Future[None]]] = defaultdict(deque)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._hooks: dict[str, list[Callable[..., Any]]] | None = None
+
+    def fetch(self, request: Request, spider: Any = None) -> Deferred[Response | Request]:  # noqa: ARG002  # Scrapy's signature
+        if self._is_slowed:
+            return super().fetch(request)
+        self.active.add(request)
+        fetched: Deferred[Response | Request] = Deferred()
+        task = asyncio.ensure_future(self._fetch(request, fetched))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return fetched
+
+    async def _fetch(self, request: Request, fetched: Deferred[Response | Request]) -> None:
+        try:
+            result = await self._through_middlewares(request)
+        except Exception:  # noqa: BLE001  # it is the errback's
+            self.active.remove(request)
+            fetched.errback(Failure())  # type: ignore[no-untyped-call]
+        else:
+            self.active.remove(request)
+            fetched.callback(result)
+
+    # The middlewares' hooks, in Scrapy's order
+
+    async def _through_middlewares(self, request: Request) -> Response | Request:
+        hooks = self._hooks or self._find_hooks()
+        try:
+            result = await self._request_hooks(hooks["process_request"], request)
+        except Exception as exc:  # noqa: BLE001  # a middleware may know what to do about it
+            result = await self._exception_hooks(hooks["process_exception"], request, exc)
+        if isinstance(result, Response):
+            for hook in hooks["process_response"]:
+                result = hook(request=request, response=result)
+                if isawaitable(result):
+                    result = await result
+                if not isinstance(result, Response):
+                    _check(hook, result, Request)
+                    return result
+        return result
+
+    async def _request_hooks(self, hooks: list[Callable[..., Any]], request: Request) -> Response | Request:
+        result: Response | Request | None
+        for hook in hooks:
+            result = hook(request=request)
+            if isawaitable(result):
+                result = await result
+            if result is not None:
+                _check(hook, result, Response, Request)
+                return result
+        return await self._download_in_turn(request)
+
+    async def _exception_hooks(
+        self, hooks: list[Callable[..., Any]], request: Request, exc: Exception
+    ) -> Response | Request:
+        result: Response | Request | None
+        for hook in hooks:
+            result = hook(request=request, exception=exc)
+            if isawaitable(result):
+                result = await result
+            if result is not None:
+                _check(hook, result, Response, Request)
+                return result
+        raise exc
+
+    def _find_hooks(self) -> dict[str, list[Callable[..., Any]]]:
+        """Once, at the first request: all middlewares are there then."""
+        hooks = {
+            name: [self._with_spider(hook) for hook in self.middleware.methods[name] if hook is not None]
+            for name in ("process_request", "process_response", "process_exception")
+        }
+        self._hooks = hooks
+        return hooks
+
+    def _with_spider(self, hook: Callable[..., Any]) -> Callable[..., Any]:
+        """Old middlewares ask for the spider (deprecated since Scrapy 2.14)."""
+        return partial(hook, spider=self.crawler.spider) if argument_is_required(hook, "spider") else hook
+
+    # On the wire
+
+    async def _download_in_turn(self, request: Request) -> Response:
+        host = request.meta.get(self.DOWNLOAD_SLOT)
+        if host is None:
+            host = request.meta[self.DOWNLOAD_SLOT] = urlparse_cached(request).hostname or ""
+        self._tell(signals.request_reached_downloader, request=request)
+        if self._per_host and self._on_wire[host] >= self._per_host:
+            await self._turn(host)
+        else:
+            self._on_wire[host] += 1
+        try:
+            response = await self.handlers.download_request_async(request)
+            self._tell(signals.response_downloaded, response=response, request=request)
+            return response
+        finally:
+            self._leave(host)
+            self._tell(signals.request_left_downloader, request=request)
+
+    async def _turn(self, host: str) -> None:
+        """Wait for a place: whoever leaves hands its own on, so that no third request can take it."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[host].append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._leave(host)
+            raise
+
+    def _leave(self, host: str) -> None:
+        waiting = self._waiting.get(host)
+        while waiting:
+            turn = waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._on_wire[host] -= 1
+        if not self._on_wire[host]:  # a list may have a million hosts
+            del self._on_wire[host]
+            self._waiting.pop(host, None)
+
+    def _tell(self, signal: object, **what: Any) -> None:
+        if is_heard(self.crawler, signal):
+            self.signals.send_catch_log(signal, spider=self.crawler.spider, **what)
+
+
+def _check(hook: Callable[..., Any], result: object, *kinds: type) -> None:
+    if not isinstance(result, kinds):
+        raise TypeError(f"{global_object_name(hook)} must return None, Response or Request, got {type(result)}")
