@@ -70,6 +70,7 @@ class LeanDownloader(Downloader):
 
     async def _through_middlewares(self, request: Request) -> Response | Request:
         hooks = self._hooks or self._find_hooks()
+        result: Response | Request
         try:
             result = await self._request_hooks(hooks["process_request"], request)
         except Exception as exc:  # noqa: BLE001  # a middleware may know what to do about it

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
+from crawler.items import Outcome
+
 
 class ApiFetchError(Exception):
     """Base of every error this project raises on purpose."""
@@ -48,15 +52,42 @@ class CallError(ApiFetchError):
     """Base of the errors that end one call with an outcome of its own. response: the last one, if there was any."""
 
     response: object | None = None
+    outcome: ClassVar[Outcome | None] = None
 
 
 class BadRedirectError(CallError):
     """A redirect leads nowhere, too far, or where it must not; the message says which."""
 
+    outcome = Outcome.BAD_REDIRECT
+
 
 class ForbiddenHostError(CallError):
     """A line names a host that `hosts` does not allow."""
 
+    outcome = Outcome.FORBIDDEN_HOST
+
 
 class StoppedError(CallError):
     """The run is stopping: this call was not finished and stays for the next run."""
+
+
+class DecodeError(CallError):
+    """A body is not what its content coding says: damaged, or bytes follow its end."""
+
+    outcome = Outcome.DECODE
+
+
+class UnknownCodingError(DecodeError):
+    """A content coding that we do not undo, or too many of them: asking again would not help."""
+
+
+class TruncatedError(CallError):
+    """A body ends before its content coding does."""
+
+    outcome = Outcome.TRUNCATED
+
+
+class TooLargeError(CallError):
+    """A body is larger than it may be."""
+
+    outcome = Outcome.TOO_LARGE

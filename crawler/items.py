@@ -183,6 +183,9 @@ class Ticket:
     attempts: int = 0
     recorded: bool = False
 
+    def __deepcopy__(self, memo: object) -> Self:
+        return self  # a copy of a record or of a request's meta is still about this call
+
     @property
     def followed(self) -> bool:
         """Whether a page led here rather than a line of the list."""
@@ -254,7 +257,7 @@ class Record:
             url=ticket.shown_url,
             attempts=ticket.attempts,
             error=error,
-            meta=entry.meta,
+            meta={**entry.meta},  # a user's code may add to it; the line stays what it was
         )
         record.ticket = ticket
         return record

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-from scrapy.exceptions import NotConfigured
+from scrapy.exceptions import DropItem, NotConfigured
 
+from crawler.exceptions import StoreError
 from crawler.items import Outcome, Record
+from crawler.store.mending import mend
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
@@ -34,6 +36,10 @@ class StorePipeline:
         if isinstance(item, Record):
             if item.ticket is None and item.outcome is not Outcome.INVALID:
                 raise TypeError("a pipeline returned a copy of the record; change the one it was given")
+            mend(item)
             run: Run = self._crawler.spider.run  # type: ignore[union-attr]  # set by the RunKeeper
-            await run.put(item)
+            try:
+                await run.put(item)
+            except StoreError as exc:  # no feed may hold what is not kept; why the run stops is said elsewhere
+                raise DropItem(str(exc)) from exc
         return item

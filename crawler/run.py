@@ -7,7 +7,6 @@ pipeline hands in records, the extensions read the tally. No Scrapy; asyncio onl
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import time
 from contextlib import suppress
@@ -16,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from crawler.accounting import ExitCode, Tally
 from crawler.exceptions import StoreError
-from crawler.items import BadLine, Entry, Outcome, Prior, Record, Ticket
-from crawler.secrets import mask_url
+from crawler.items import NOT_A_CALL, BadLine, Entry, Outcome, Prior, Record, Ticket
 from crawler.sources import fingerprint, open_source
 from crawler.store import runs
 from crawler.store.exports import write_lists, write_summary
@@ -59,6 +57,7 @@ class Run:
         self._listeners: list[tuple[Callable[[Record], None], Callable[[], None]]] = []
         self.calls: set[asyncio.Task[object]] = set()  # those on the wire now, so that they can be given up
         self.given_up: set[asyncio.Task[object]] = set()
+        self.no_calls: dict[tuple[int | None, str | None, str | None], Record] = {}  # not handed in yet
         self.stopping = False
         self._place = Place.take(plan.out)
         try:
@@ -112,10 +111,6 @@ class Run:
     # The spider's side
 
     @property
-    def seconds(self) -> float:
-        return time.monotonic() - self._started_s
-
-    @property
     def in_flight(self) -> Mapping[bytes, Ticket]:
         """Calls that were issued and whose records are not durable yet."""
         return self._resume.in_flight
@@ -128,7 +123,7 @@ class Run:
     def take(self, line: Entry | BadLine) -> Ticket | Record | None:
         """What to do about a line: a Ticket is to be fetched, a Record is its end, None: it stands."""
         if isinstance(line, BadLine):
-            return Record(outcome=Outcome.INVALID, line=line.line, url=line.text, error=line.reason)
+            return self._derived(Record(outcome=Outcome.INVALID, line=line.line, url=line.text, error=line.reason))
         verdict = self._resume.decide(line)
         if isinstance(verdict, Ticket):
             verdict.issued_s = time.monotonic()
@@ -137,7 +132,7 @@ class Run:
             assert verdict.outcome is not None
             self.tally.lines[verdict.outcome] += 1
             return None
-        return _duplicate(line, verdict)
+        return self._derived(verdict.record(line))
 
     def follow(self, child: Ticket) -> Ticket | Record | None:
         """The same for a request that a page led to; child: not yet looked up."""
@@ -147,10 +142,7 @@ class Run:
             if again is not None and (verdict.parent == again or self._resume.has_duplicate(again, child.uuid)):
                 return None
             self.tally.followed_total += 1
-            record = _duplicate(child.entry, verdict)
-            assert record.ticket is not None
-            record.ticket.parent = child.parent
-            return record
+            return self._derived(verdict.record(child.entry, child.parent))
         if isinstance(verdict, Prior):
             return None
         if verdict.row is None:
@@ -166,6 +158,10 @@ class Run:
         """Whether the survey counted this page as standing (an ok page whose parent is made again)."""
         return prior.outcome is Outcome.OK and prior.state != State.PENDING and not self.inside
 
+    def _derived(self, record: Record) -> Record:
+        self.no_calls[record.line, record.uuid, record.parent] = record
+        return record
+
     def count_lines(self, *, to_end: bool) -> None:
         self.tally.lines_read, self.tally.read_to_end = self.source.count, to_end
 
@@ -180,7 +176,9 @@ class Run:
     def put_nowait(self, record: Record) -> None:
         """The same for a caller that cannot wait."""
         self._writer.put(record)
-        if record.ticket is not None:
+        if record.outcome in NOT_A_CALL:
+            self.no_calls.pop((record.line, record.uuid, record.parent), None)
+        elif record.ticket is not None:
             record.ticket.recorded = True
 
     async def room(self) -> None:
@@ -271,30 +269,25 @@ class Run:
             "written_at": runs.now(),
             "pid": os.getpid(),
             "equation": self.tally.equation(),
-            "run": self.tally.summary(self.seconds),
+            "run": self.tally.summary(time.monotonic() - self._started_s),
             "arguments": dict(self.plan.arguments),
             "versions": dict(self.plan.versions),
         }
 
-    def close(self, *, exit_code: ExitCode, stop_reason: str | None, summary: Mapping[str, Any]) -> None:
-        """Write the run's end and the lists of what failed, and give the directory back."""
+    def close(self, conclude: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Write how it ended, and give the directory back. conclude: the summary; asked again if the disk refuses."""
+        summary = conclude()
         try:
             if self.error is None:
                 write_lists(self._ledger, self.plan.out)
                 write_summary(self.plan.out, summary)
-                runs.end(
-                    self._ledger, self.begun.run, stop_reason=stop_reason,
-                    exit_code=exit_code, summary=json.dumps(summary),
-                    redo_done=stop_reason is None and self.tally.read_to_end,
-                )  # fmt: skip
-            self._ledger.close()
+                runs.end(self._ledger, self.begun.run, summary, read_to_end=self.tally.read_to_end)
         except StoreError as exc:
-            self.error = self.error or exc
-        finally:
-            self._place.close()
-
-
-def _duplicate(entry: Entry, verdict: Duplicate) -> Record:
-    where = f"line {verdict.line}" if verdict.line is not None else "a page that was followed"
-    ticket = Ticket(entry=entry, uuid=entry.uuid, shown_url=mask_url(entry.url))
-    return Record.of(ticket, Outcome.DUPLICATE, f"the same call as {where}")
+            self.error = exc
+        if self.error is not None:
+            summary = conclude()
+            with suppress(StoreError):  # of the disk that refused
+                write_summary(self.plan.out, summary)
+        self._ledger.close()
+        self._place.close()
+        return summary

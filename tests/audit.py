@@ -20,10 +20,10 @@ NO_CALL = {"invalid", "duplicate", "pending", "sent"}
 """Outcomes of rows that failed.jsonl does not repeat, with `ok`."""
 
 
-def audit(result: CrawlResult, code: int) -> dict[str, Any]:
-    """Check the end of a run that took its directory; give its summary."""
+def audit(result: CrawlResult, code: int, *, tracebacks: int = 0) -> dict[str, Any]:
+    """Check the end of a run that took its directory; give its summary. tracebacks: of a user's own code."""
     assert result.returncode == code, result.returncode
-    assert "Traceback" not in result.stdout + result.stderr
+    assert (result.stdout + result.stderr).count("Traceback") == tracebacks
     summary = result.summary
     assert summary["exit_code"] == code
     assert summary["state"] == ("stopped" if summary["stop_reason"] else "finished")

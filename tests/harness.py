@@ -197,14 +197,16 @@ class Crawl:
         settings_module: str = "crawler.settings",
         stdin: bytes | int = subprocess.DEVNULL,
         cwd: Path | None = None,
+        options: Sequence[str] = (),
         **arguments: object,
     ) -> Running:
         """Start a crawl.
 
         urls: of the list, or its lines, which become items.txt in *cwd* (so out/items); None says nothing.
         settings, arguments: values are texts, or become them: JSON, but commas between the parts of a list;
-        None leaves one out. env: added to the little that is passed on. stdin: its bytes, or subprocess.PIPE.
-        settings_module: may lie in *cwd*, like the modules of spiders that it names.
+        None leaves one out. options: further ones, as ["-o", "feed.csv"]. env: added to the little that is
+        passed on. stdin: its bytes, or subprocess.PIPE. settings_module: may lie in *cwd*, like the modules of
+        spiders that it names.
         """
         cwd = cwd or self.cwd
         if urls is not None and not isinstance(urls, str | Path):
@@ -212,6 +214,7 @@ class Crawl:
         command = [sys.executable, "-m", "scrapy", "crawl", spider]
         command += _options("-a", {"urls": urls, **arguments})
         command += _options("-s", {**self.settings, **(settings or {})})
+        command += options
         out = cwd / str(arguments.get("out") or f"out/{Path(str(urls)).name.split('.')[0]}")
         environment = self._environment(cwd, settings_module) | dict(env or {})
         running = self._run(command, cwd=cwd, env=environment, stdin=stdin, out=out)

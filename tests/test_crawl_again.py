@@ -100,7 +100,7 @@ def test_a_directory_belongs_to_its_list_and_arguments(api: ApiServer, crawl: Cr
 def test_redo_decides_what_is_fetched_again(api: ApiServer, crawl: Crawl) -> None:
     paths = ["/items/1", "/missing/1", "/fail/1?times=1&status=500", "/status/429", "/cut/1"]
     urls = [api.url(path) for path in paths]
-    fetched = {path: 1 for path in paths}
+    fetched = dict.fromkeys(paths, 1)
     audit(crawl(urls, settings=NO_RETRY), 4)
     redos = {
         "none": [],

@@ -194,5 +194,29 @@ SETTINGS: Final = (
         "APIFETCH_UMASK", UMASK, default="077", setting="APIFETCH_UMASK",
         says="the permissions that are taken from what a run writes, in octal: `077` leaves its owner's only",
     ),
+    _ready(
+        "APIFETCH_HTTP_HANDLER", TEXT, setting="APIFETCH_HTTP_HANDLER",
+        note="libcurl's where pycurl is installed, else Scrapy's own",
+        says="the download handler that does the calls, by its dotted path",
+    ),
+    _ready(
+        "APIFETCH_HTTP", choice("auto", "1.1", "2"), default="auto", setting="APIFETCH_HTTP",
+        says="the version of HTTP: `auto` is the best both sides speak over TLS, 1.1 without it",
+    ),
+    _ready(
+        "APIFETCH_CONNECT_S", seconds(zero=False), default="10", setting="APIFETCH_CONNECT_S",
+        says="seconds for a connection: name, TCP and TLS",
+    ),
+    _ready(
+        "APIFETCH_STALL_S", seconds(zero=True), default="15", setting="APIFETCH_STALL_S",
+        says="seconds without progress that end an attempt whose answer has begun; 0: `timeout` alone",
+    ),
+    _ready(
+        "APIFETCH_CA_FILE", TEXT, setting="APIFETCH_CA_FILE",
+        note="`SSL_CERT_FILE`, `CURL_CA_BUNDLE`, `REQUESTS_CA_BUNDLE`, else certifi's",
+        says="the certificate authorities that are trusted, a PEM file",
+    ),
+    _ready("APIFETCH_CLIENT_CERT", TEXT, setting="APIFETCH_CLIENT_CERT", says="a client's certificate, a PEM file"),
+    _ready("APIFETCH_CLIENT_KEY", TEXT, setting="APIFETCH_CLIENT_KEY", says="its private key, a PEM file"),
 )  # fmt: skip
 """Settings without an argument: said with -s, or in settings.py."""

@@ -121,11 +121,11 @@ class RunKeeper:
     # What would otherwise vanish
 
     def item_dropped(self, item: Any, exception: BaseException) -> None:
-        self._reject(item, f"a pipeline dropped it: {exception}")
+        if not isinstance(exception.__cause__, StoreError):
+            self._reject(item, f"a pipeline dropped it: {exception}")
 
     def item_error(self, item: Any, failure: Failure) -> None:
-        if not isinstance(failure.value, StoreError):
-            self._reject(item, f"a pipeline failed: {type(failure.value).__name__}: {failure.value}")
+        self._reject(item, f"a pipeline failed: {type(failure.value).__name__}: {failure.value}")
 
     def request_dropped(self, request: Request) -> None:
         self._lost(request, "the scheduler dropped it")
@@ -136,6 +136,8 @@ class RunKeeper:
             return
         for ticket in [ticket for ticket in self._run.in_flight.values() if not ticket.recorded]:
             self._run.put_nowait(Record.of(ticket, Outcome.REJECTED, "a component dropped it without a word"))
+        for record in list(self._run.no_calls.values()):
+            self._run.put_nowait(record)
 
     def _lost(self, request: Request, error: str) -> None:
         ticket = request.meta.get(TICKET)
@@ -143,9 +145,12 @@ class RunKeeper:
             self._run.put_nowait(Record.of(ticket, Outcome.REJECTED, error))
 
     def _reject(self, item: Any, error: str) -> None:
-        if self._run is not None and isinstance(item, Record):
+        """Only what was ok becomes `rejected`: who drops a failure must not hide it from the next run."""
+        if self._run is None or not isinstance(item, Record) or (item.ticket is not None and item.ticket.recorded):
+            return
+        if item.ok:
             item.outcome, item.error = Outcome.REJECTED, error
-            self._run.put_nowait(item)
+        self._run.put_nowait(item)
 
     # Closing
 
@@ -157,17 +162,21 @@ class RunKeeper:
         run.count_lines(to_end=run.tally.read_to_end)
         if self._watch is not None:
             self._watch.cancel()
-        stop_reason = None if reason == "finished" and run.error is None else reason
-        code = _exit_code(run, stop_reason)
-        summary = run.summary(exit_code=code, stop_reason=stop_reason)
-        run.close(exit_code=code, stop_reason=stop_reason, summary=summary)
-        if run.error is not None:
-            code = ExitCode.DISK
-        self._crawler.stats.set_value(EXIT_CODE, int(code))
+        refused = run.error
+        summary = run.close(lambda: _conclusion(run, reason))
+        if run.error is not refused:
+            logger.error("%s", run.error)
+        self._crawler.stats.set_value(EXIT_CODE, int(summary["exit_code"]))
         for line in ending(summary, run.plan.out):
             logger.info("%s", line)
         if self._log is not None:
             self._log.close()
+
+
+def _conclusion(run: Run, reason: str) -> dict[str, Any]:
+    """The summary of a run that ended for Scrapy's *reason*."""
+    stop_reason = "disk" if run.error is not None else None if reason == "finished" else reason
+    return run.summary(exit_code=_exit_code(run, stop_reason), stop_reason=stop_reason)
 
 
 def _exit_code(run: Run, stop_reason: str | None) -> ExitCode:

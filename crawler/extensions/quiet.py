@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from scrapy.logformatter import LogFormatter
 
-from crawler.exceptions import StoreError
 from crawler.items import Record
 
 if TYPE_CHECKING:
@@ -39,8 +38,6 @@ class QuietLogFormatter(LogFormatter):
     def item_error(
         self, item: Any, exception: BaseException, response: Response | Failure | None, spider: Spider
     ) -> LogFormatterResult:
-        if isinstance(exception, StoreError):
-            return None  # type: ignore[return-value]  # said once, by who stops the run
         if isinstance(item, Record):
             return {
                 "level": logging.ERROR,

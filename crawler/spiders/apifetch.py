@@ -176,7 +176,7 @@ class ApiFetchSpider(Spider):
             async for item in _outputs(callback(result, **cb_kwargs)):
                 if not isinstance(item, Request):
                     if item is not record:
-                        items.append(item)
+                        items.append(_no_record(item))
                     continue
                 child = self._checked(self.run.follow(self._child(item, record)))
                 if isinstance(child, Ticket):
@@ -237,6 +237,12 @@ async def _outputs(result: Any) -> AsyncIterator[Any]:
             yield item
     elif result is not None:
         yield result
+
+
+def _no_record(item: Any) -> Any:
+    if isinstance(item, Record):
+        raise TypeError("it yields a copy of the record: change the one in response.meta")
+    return item
 
 
 def _require_json(name: str, values: dict[str, Any]) -> None:

@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING, Final
 from OpenSSL import SSL
 from scrapy import exceptions as scrapy_errors
 
-from crawler.exceptions import BadRedirectError, ForbiddenHostError
 from crawler.items import Outcome
 
 if TYPE_CHECKING:
     from scrapy.http import Response
 
 _BY_EXCEPTION: Final[tuple[tuple[type[BaseException], Outcome], ...]] = (
-    (BadRedirectError, Outcome.BAD_REDIRECT),
-    (ForbiddenHostError, Outcome.FORBIDDEN_HOST),
     (scrapy_errors.DownloadTimeoutError, Outcome.TIMEOUT),
     (scrapy_errors.CannotResolveHostError, Outcome.DNS),
     (scrapy_errors.DownloadConnectionRefusedError, Outcome.CONNECT),
@@ -41,6 +38,9 @@ def outcome_of_response(response: Response, *, ranged: bool) -> tuple[Outcome, s
 def outcome_of_exception(exc: BaseException) -> tuple[Outcome, str]:
     """The outcome of a call without a usable response, and the reason in words."""
     reason = str(exc) or type(exc).__name__
+    own = getattr(exc, "outcome", None)  # an exception may carry the outcome that it means
+    if isinstance(own, Outcome):
+        return own, reason
     if _is_tls(exc):
         return Outcome.TLS, reason
     if isinstance(exc, scrapy_errors.IgnoreRequest):

@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
-from crawler.items import Entry, Outcome, Prior, Ticket
+from crawler.items import Entry, Outcome, Prior, Record, Ticket
 from crawler.secrets import mask_url
 from crawler.store.schema import State
 
@@ -60,6 +60,12 @@ class Duplicate:
 
     line: int | None
     parent: int | None = None
+
+    def record(self, entry: Entry, parent: Ticket | None = None) -> Record:
+        """The record of *entry*. parent: of the page that led to it."""
+        where = f"line {self.line}" if self.line is not None else "a page that was followed"
+        ticket = Ticket(entry=entry, uuid=entry.uuid, shown_url=mask_url(entry.url), parent=parent)
+        return Record.of(ticket, Outcome.DUPLICATE, f"the same call as {where}")
 
 
 @dataclass(slots=True)

@@ -114,11 +114,12 @@ def recover(ledger: Ledger, files: Files, *, levels: int) -> None:
         ledger.write(f"UPDATE calls SET state = ? WHERE {_IN_STATE}", (State.SETTLED, State.SENT))  # noqa: S608
 
 
-def end(ledger: Ledger, run: int, *, stop_reason: str | None, exit_code: int, summary: str, redo_done: bool) -> None:
+def end(ledger: Ledger, run: int, summary: Mapping[str, Any], *, read_to_end: bool) -> None:
     """Write down how a run ended. Called in the writer's thread's stead, after it has ended."""
+    stop_reason = summary["stop_reason"]
     ledger.write(
         "UPDATE runs SET ended_at = ?, stop_reason = ?, exit_code = ?, summary = ?, redo_done = ? WHERE id = ?",
-        (now(), stop_reason, exit_code, summary, redo_done, run),
+        (now(), stop_reason, summary["exit_code"], json.dumps(summary), stop_reason is None and read_to_end, run),
     )
 
 

@@ -93,10 +93,10 @@ class Writer(threading.Thread):
         self._queued_bytes = 0
         self._closing = False
         self._settled: list[int] = []  # rows whose files are in place, to be marked so by the next commit
-        self.error: ApiFetchError | None = None
+        self.error: StoreError | None = None
 
     def put(self, item: Record | Note) -> None:
-        """Queue *item*; whoever calls looks at `full` first. Raises the error that ended the writer, if one did."""
+        """Queue *item*; whoever calls looks at `full` first. Raises StoreError once the writer has ended."""
         with self._changed:
             if self.error is not None:
                 raise self.error
@@ -128,7 +128,7 @@ class Writer(threading.Thread):
             logger.exception("the writer failed")
             error = ApiFetchError(f"the writer failed: {exc!r}")
         with self._changed:
-            self.error = error or StoreError("the writer has ended")
+            self.error = error if isinstance(error, StoreError) else StoreError("the writer has ended")
             self._queue.clear()
         self._ended(error)
 

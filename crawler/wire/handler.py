@@ -7,8 +7,9 @@ unfilled and `params` left out. It also counts who is on the wire, so that a sto
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import quote_plus, urlsplit
 
 from scrapy.core.downloader.handlers.base import BaseDownloadHandler
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
     from crawler.run import Run
     from crawler.values import Hosts
 
-REAL_HANDLER: Final = "scrapy.core.downloader.handlers.http11.HTTP11DownloadHandler"
+logger = logging.getLogger("apifetch")
+
+CURL: Final = "crawler.wire.curl.handler.CurlDownloadHandler"
+STOCK: Final = "scrapy.core.downloader.handlers.http11.HTTP11DownloadHandler"
 
 
 class FillingHandler(BaseDownloadHandler):
@@ -39,6 +43,7 @@ class FillingHandler(BaseDownloadHandler):
         super().__init__(crawler)
         settings = crawler.settings
         self._real = real
+        self._timeout_s = settings.getfloat("DOWNLOAD_TIMEOUT")
         self._hosts: Hosts | None = settings["APIFETCH_HOSTS"]
         headers, params = settings["APIFETCH_HEADERS"] or (), settings["APIFETCH_PARAMS"] or ()
         names = environment_names({"APIFETCH_HEADERS": headers, "APIFETCH_PARAMS": params})
@@ -54,8 +59,7 @@ class FillingHandler(BaseDownloadHandler):
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
-        path = crawler.settings.get("APIFETCH_HTTP_HANDLER", REAL_HANDLER)
-        return cls(crawler, build_from_crawler(load_object(path), crawler))
+        return cls(crawler, build_from_crawler(_real_handler(crawler.settings.get("APIFETCH_HTTP_HANDLER")), crawler))
 
     async def download_request(self, request: Request) -> Response:
         run: Run | None = getattr(self.crawler.spider, "run", None)
@@ -63,6 +67,7 @@ class FillingHandler(BaseDownloadHandler):
             return await self._real.download_request(request)
         if run.stopping:
             raise StoppedError("the run is stopping")
+        request.meta.setdefault("download_timeout", self._timeout_s)
         task = asyncio.current_task()
         assert task is not None
         run.calls.add(task)
@@ -107,3 +112,14 @@ class FillingHandler(BaseDownloadHandler):
         for name, values in secret.items():
             headers.setlist(name, values)
         return request.replace(url=url, headers=headers)
+
+
+def _real_handler(path: str | None) -> Any:
+    """The class that does the calls: the one that is asked for, else libcurl's, else Scrapy's own."""
+    if path is not None:
+        return load_object(path)
+    try:
+        return load_object(CURL)
+    except ImportError as exc:
+        logger.warning("pycurl cannot be imported (%s): Scrapy's own handler serves, slower and less strict", exc)
+        return load_object(STOCK)

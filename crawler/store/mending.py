@@ -1,0 +1,55 @@
+"""What a user's code may have put into a record, and what ledger and files can hold: the second is kept.
+
+Owns that check, so that one record that cannot be written spoils itself and no other. Writes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Final
+
+import msgspec
+
+from crawler.items import Outcome, Record
+
+_KINDS: Final[dict[str, type | tuple[type, ...]]] = {
+    "str": str,
+    "str | None": (str, type(None)),
+    "int": int,
+    "int | None": (int, type(None)),
+    "Mapping[str, Any]": Mapping,
+    "Mapping[str, Any] | None": (Mapping, type(None)),
+}
+
+_FIELDS: Final = tuple(
+    (field.name, {} if field.name == "meta" else field.default, str(field.type), _KINDS[str(field.type)])
+    for field in fields(Record)
+    if field.name != "outcome"
+)
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def mend(record: Record) -> None:
+    """Make *record* `rejected`, with the reason, if it holds what cannot be written; that is taken out. 2 us."""
+    for name, default, expected, kinds in _FIELDS:
+        if not isinstance(getattr(record, name), kinds):
+            _take_out(record, name, expected, default)
+    outcome: object = record.outcome
+    if not isinstance(outcome, Outcome):
+        try:
+            record.outcome = Outcome(str(outcome))
+        except ValueError:
+            _take_out(record, "outcome", "one of ours", Outcome.REJECTED)
+    for name in ("meta", "headers"):
+        try:
+            _encode(getattr(record, name))
+        except (TypeError, ValueError, RecursionError) as exc:
+            _take_out(record, name, f"values that JSON can hold ({exc})", {})
+
+
+def _take_out(record: Record, name: str, expected: str, instead: object) -> None:
+    reason = f"a component set {name}={getattr(record, name)!r:.200}: expected {expected}"
+    setattr(record, name, instead)
+    record.outcome, record.error = Outcome.REJECTED, reason
