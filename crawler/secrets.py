@@ -14,6 +14,7 @@ import re
 from base64 import b64encode
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote_plus
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -42,6 +43,11 @@ def fill(text: str, values: Mapping[str, str]) -> str:
     if "${" not in text:
         return text
     return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), text)
+
+
+def filled_query(params: Iterable[tuple[str, str]], values: Mapping[str, str]) -> str:
+    """Give what *params* add to the query of a URL, with every `${NAME}` filled in; "" for none."""
+    return "&".join(f"{quote_plus(name)}={quote_plus(fill(value, values))}" for name, value in params)
 
 
 # URLs
@@ -117,12 +123,15 @@ class Masker:
 
     values: the secrets. Those of MIN_MASKED_CHARS and more are found as they are, percent-encoded,
     escaped as in JSON or a Python literal, and in base64: alone or inside, as in `Basic user:secret`.
+    query: a `filled_query`, masked as a whole, so that its shorter values are gone too.
     """
 
-    def __init__(self, values: Iterable[str] = ()) -> None:
+    def __init__(self, values: Iterable[str] = (), *, query: str = "") -> None:
         # the longest first: of two secrets that begin alike, the whole one has to go
         long = sorted({value for value in values if len(value) >= MIN_MASKED_CHARS}, key=len, reverse=True)
         forms = [form for value in long for form in (_plain_form(value), *_base64_forms(value))]
+        if query:
+            forms.insert(0, rf"(?<=[?&]){re.escape(query)}")
         self._secrets = re.compile("|".join(forms)) if forms else None
 
     def mask(self, text: str) -> str:

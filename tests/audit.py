@@ -73,8 +73,8 @@ def outcomes(output: Output) -> Counter[str]:
 
 
 def by_url(output: Output) -> dict[str, dict[str, Any]]:
-    """The last row of each URL, as shown."""
-    return {row["url"]: row for row in output.rows()}
+    """The row of each URL, as shown, that was called."""
+    return {row["url"]: row for row in output.rows() if row["outcome"] not in NO_CALL}
 
 
 def mode(path: Path) -> int:

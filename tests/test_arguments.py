@@ -33,6 +33,9 @@ VALID = {
     "hosts": "api.example.com", "out": "there", "save": "raw", "workers": "64", "per_host": "8", "retries": "0",
     "timeout": "2.5", "max_failed": "1%", "redo": "failed", "duplicates": "fetch", "limit": "10", "echo": "status",
     "APIFETCH_DURABILITY": "strict", "APIFETCH_FOLDER_LEVELS": "2", "APIFETCH_DRAIN_S": "0", "APIFETCH_UMASK": "022",
+    "APIFETCH_HTTP_HANDLER": "package.Handler", "APIFETCH_HTTP": "1.1", "APIFETCH_CONNECT_S": "3",
+    "APIFETCH_STALL_S": "0", "APIFETCH_CA_FILE": "ca.pem", "APIFETCH_CLIENT_CERT": "me.pem",
+    "APIFETCH_CLIENT_KEY": "me.key",
 }  # fmt: skip
 """For everything that is built, a value that is not the default."""
 
@@ -92,6 +95,13 @@ def test_the_defaults_are_those_of_the_design() -> None:
         "APIFETCH_FOLDER_LEVELS": "1",
         "APIFETCH_DRAIN_S": "5.0",
         "APIFETCH_UMASK": str(0o077),
+        "APIFETCH_HTTP_HANDLER": "None",
+        "APIFETCH_HTTP": "auto",
+        "APIFETCH_CONNECT_S": "10.0",
+        "APIFETCH_STALL_S": "15.0",
+        "APIFETCH_CA_FILE": "None",
+        "APIFETCH_CLIENT_CERT": "None",
+        "APIFETCH_CLIENT_KEY": "None",
     }
 
 

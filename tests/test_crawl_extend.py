@@ -23,7 +23,7 @@ SPIDER_MIDDLEWARES = {"mine.Filter": 100, **SPIDER_MIDDLEWARES}
 EXTENSIONS = {"mine.Scheduling": 100, **EXTENSIONS}
 """
 
-COMPONENTS = '''
+COMPONENTS = """
 import copy
 import dataclasses
 import json
@@ -93,7 +93,7 @@ class Scheduling:
     def request_scheduled(self, request, spider):
         if "unscheduled" in request.url:
             raise IgnoreRequest("not today")
-'''
+"""
 
 
 def mine(crawl: Crawl, spider: str = "") -> dict[str, Any]:
@@ -215,7 +215,7 @@ class Mine(ApiFetchSpider):
 
 PARSED = {
     "nothing": "", "one": "", "listed": "", "changes": "", "coroutine": "", "asynchronous": "",
-    "raises": "raises: KeyError: 'end'", "raises_later": "KeyError: 'end'", "rejects": "not what it says",
+    "raises": "parse: KeyError: 'end'", "raises_later": "KeyError: 'end'", "rejects": "not what it says",
     "copies": "change the one in response.meta", "lambda_callback": "callback=",
     "object_argument": "cb_kwargs['seen']", "object_meta": "meta['when']", "bad_scheme": "ftp",
     "spoils_meta": "meta", "spoils_key": "key", "spoils_outcome": "outcome", "says_it_plainly": "so be it",

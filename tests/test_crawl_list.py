@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import signal
 import subprocess
 from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Any
@@ -150,3 +151,57 @@ def test_a_pipe_is_read_line_by_line(api: ApiServer, crawl: Crawl) -> None:
         running.wait_for(lambda done=n + 1: len(running.output.rows()) == done)
     result = running.wait()
     audit(result, 0)
+
+
+def test_echo_prints_a_status_per_call_and_limit_takes_the_first_lines(api: ApiServer, crawl: Crawl) -> None:
+    paths = ["/items/1", "/missing/2", "/cut/3", "/items/1", "/status/204", "/items/6"]
+    urls = ["# a comment", *(api.url(path) for path in paths)]
+    result = crawl(urls, echo="status", limit=5, retries=0, workers=1)
+    assert audit(result, 4)["equation"]["lines"] == 5
+    assert result.stdout.split() == ["200", "404", "truncated", "204"]
+    rest = crawl("items.txt", retries=0, redo="none")
+    assert audit(rest, 4)["equation"]["lines"] == 6
+    assert rest.stdout == ""
+    assert api.seen("/items") == {"/items/1": 1, "/items/6": 1}
+
+
+AHEAD = """
+from crawler.settings import *
+from crawler.settings import EXTENSIONS
+
+EXTENSIONS = {**EXTENSIONS, "ahead.Ahead": 999}
+"""
+
+AHEAD_EXTENSION = """
+from scrapy import signals
+
+
+class Ahead:
+    @classmethod
+    def from_crawler(cls, crawler):
+        self = cls()
+        self.crawler, self.scheduled = crawler, 0
+        crawler.signals.connect(self.scheduled_one, signal=signals.request_scheduled)
+        crawler.signals.connect(self.reached, signal=signals.request_reached_downloader)
+        return self
+
+    def scheduled_one(self, request, spider):
+        self.scheduled += 1
+
+    def reached(self, request, spider):
+        print(self.scheduled, flush=True)
+"""
+
+
+def test_requests_are_made_when_they_can_be_sent(api: ApiServer, crawl: Crawl) -> None:
+    """Whatever the list's length; made ahead they would fill memory, and keep their place in line."""
+    (crawl.cwd / "ahead.py").write_text(AHEAD_EXTENSION)
+    (crawl.cwd / "my_settings.py").write_text(AHEAD)
+    urls = [api.url(f"/hang/{n}") for n in range(20_000)]
+    running = crawl(urls, wait=False, workers=5, settings_module="my_settings", settings={"APIFETCH_DRAIN_S": 0})
+    running.wait_for(lambda: api.stats()["held"] == 5)
+    running.signal(signal.SIGTERM)
+    result = running.wait()
+    audit(result, 75)
+    assert api.stats()["requests"] == 5
+    assert max(map(int, result.stdout.split())) <= 10

@@ -36,11 +36,21 @@ PURE = {
 }
 """Rooms that know nothing of Scrapy: time, randomness and paths come in as values."""
 
-ADAPTERS = {"spiders", "scheduler", "middlewares", "pipelines", "extensions", "wire", "commands"}
+ADAPTERS = {
+    "commands",
+    "decompression",
+    "downloader",
+    "extensions",
+    "middlewares",
+    "pipelines",
+    "scheduler",
+    "spiders",
+    "wire",
+}
 """Rooms that translate for Scrapy; they meet only in items, meta keys, stats and signals."""
 
-OTHERS = {"settings", "demo"}
-"""The wiring, by dotted names; and the API on loopback, which stands beside the crawler."""
+OTHERS = {"settings", "demo", "heard"}
+"""The wiring, by dotted names; the API on loopback, which stands beside the crawler; a question about signals."""
 
 FRAMEWORK = ("scrapy", "twisted", "itemadapter", "redis")
 """What a pure room never imports."""

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from crawler.arguments import environment_names
-from crawler.secrets import Masker, MaskFilter
+from crawler.secrets import Masker, MaskFilter, filled_query
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,9 @@ class RunLog:
 
     def __init__(self, directory: Path, settings: BaseSettings) -> None:
         names = environment_names({name: settings[name] for name in ("APIFETCH_HEADERS", "APIFETCH_PARAMS")})
-        self._mask = MaskFilter(Masker(os.environ[name] for name in names))
+        secrets = {name: os.environ[name] for name in names}
+        query = filled_query(settings["APIFETCH_PARAMS"] or (), secrets)
+        self._mask = MaskFilter(Masker(secrets.values(), query=query))
         self._handler = _open(directory / "run.log")
         self._handler.setFormatter(logging.Formatter(settings["LOG_FORMAT"], settings["LOG_DATEFORMAT"]))
         self._handler.setLevel(settings["LOG_LEVEL"])

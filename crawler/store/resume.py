@@ -128,7 +128,7 @@ class Resume:
             last = page[-1].id
             for prior in page:
                 open_ = prior.state == State.PENDING or not self._stands_followed(prior)
-                if open_ and prior.uuid not in self.in_flight and prior.checked != self._run:
+                if open_ and prior.id not in self._seen:  # else a page that was made meanwhile led there
                     ticket = self._asked(prior)
                     if ticket is not None:
                         self._seen.add(prior.id)

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 from typing import TYPE_CHECKING, Any, Final, Self
-from urllib.parse import quote_plus, urlsplit
+from urllib.parse import urlsplit
 
 from scrapy.core.downloader.handlers.base import BaseDownloadHandler
 from scrapy.utils.misc import build_from_crawler, load_object
@@ -18,7 +18,7 @@ from scrapy.utils.misc import build_from_crawler, load_object
 from crawler.arguments import environment_names
 from crawler.exceptions import ForbiddenHostError, StoppedError
 from crawler.items import TICKET
-from crawler.secrets import fill, names_in
+from crawler.secrets import Masker, fill, filled_query, names_in
 
 if TYPE_CHECKING:
     from scrapy import Request
@@ -54,8 +54,9 @@ class FillingHandler(BaseDownloadHandler):
                 unfilled, filled = self._filled.setdefault(name, ([], []))
                 unfilled.append(value.encode())
                 filled.append(fill(value, secrets).encode())
-        self._query = "&".join(f"{quote_plus(name)}={quote_plus(fill(value, secrets))}" for name, value in params)
+        self._query = filled_query(params, secrets)
         self._secret_query = any(names_in(value) for _, value in params)
+        self._mask = Masker(secrets.values(), query=self._query).mask
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -79,6 +80,9 @@ class FillingHandler(BaseDownloadHandler):
                 raise
             task.uncancel()
             raise StoppedError("the run is stopping") from None
+        except Exception as exc:  # what it says of the request as it went out
+            exc.args = tuple(self._mask(arg) if isinstance(arg, str) else arg for arg in exc.args)
+            raise
         finally:
             run.calls.discard(task)
             run.given_up.discard(task)

@@ -10,8 +10,10 @@ from __future__ import annotations
 import base64
 import logging
 import os
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
+from urllib.parse import urlsplit
 
 import certifi
 import pycurl
@@ -120,10 +122,17 @@ class Options:
             put(pycurl.DEBUGFUNCTION, _log_tls)
 
 
+_LOWER_CASE_HEX: Final = re.compile(r"%(?:[a-f]|[0-9A-F][a-f])")
+
+
 def is_special(request: Request) -> bool:
     """Whether a request sets more than URL, headers and timeout, so that its handle must be set up anew."""
     meta = request.meta
-    return request.method != "GET" or bool(request.body or meta.get("proxy") or meta.get("bindaddress"))
+    return (
+        request.method != "GET"
+        or bool(request.body or meta.get("proxy") or meta.get("bindaddress"))
+        or _LOWER_CASE_HEX.search(request.url) is not None
+    )
 
 
 def add_special(handle: pycurl.Curl, request: Request, options: Options) -> None:
@@ -135,6 +144,10 @@ def add_special(handle: pycurl.Curl, request: Request, options: Options) -> None
         if body or method in {"POST", "PUT", "PATCH"}:
             put(pycurl.POSTFIELDS, body)  # an empty one sends Content-Length: 0, which servers want to see
         put(pycurl.CUSTOMREQUEST, method)
+    if _LOWER_CASE_HEX.search(request.url) and not request.meta.get("proxy"):
+        # libcurl writes %2f as %2F, which is another URL to whoever signed the first one.
+        target = urlsplit(request.url)
+        put(pycurl.REQUEST_TARGET, f"{target.path or '/'}{'?' * ('?' in request.url)}{target.query}")
     if (bind := request.meta.get("bindaddress")) is not None:
         _bind(handle, (bind, 0) if isinstance(bind, str) else bind)
     if proxy := request.meta.get("proxy"):

@@ -1,0 +1,1 @@
+"""Contracts that others wrote, and how our parts are held against them."""

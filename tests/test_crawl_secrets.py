@@ -1,0 +1,185 @@
+"""What is yours stays yours: where secrets go and where they never do, and what a hostile list cannot have."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from base64 import b64encode
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.audit import audit, by_url, outcomes, refused
+
+if TYPE_CHECKING:
+    from tests.harness import ApiServer, Crawl, CrawlResult
+
+TOKEN = "s3same-0pen+/=&x"
+SHORT = "pin7"
+
+
+def received(result: CrawlResult) -> dict[str, Any]:
+    """What /echo says of the last call; names of headers in lower case."""
+    (envelope,) = (envelope for envelope in result.envelopes() if "/echo" in envelope["url"])
+    call: dict[str, Any] = envelope["body"]
+    call["headers"] = {name.lower(): value for name, value in call["headers"]}
+    return call
+
+
+def traces(result: CrawlResult, *secrets: str) -> list[str]:
+    """Where any of *secrets*, in any usual writing, stands: files of the run, its output, its log."""
+    forms = {form.encode() for secret in secrets for form in _writings(secret)}
+    found = [
+        str(path) for path in result.out.rglob("*") if path.is_file() and any(f in path.read_bytes() for f in forms)
+    ]
+    said = {"stdout": result.stdout, "stderr": result.stderr}
+    return found + [name for name, text in said.items() if any(form in text.encode() for form in forms)]
+
+
+def _writings(secret: str) -> list[str]:
+    from urllib.parse import quote, quote_plus
+
+    return [secret, quote(secret), quote_plus(secret), quote(secret, safe=""), json.dumps(secret)[1:-1]]
+
+
+STOCK = "scrapy.core.downloader.handlers.http11.HTTP11DownloadHandler"
+
+
+@pytest.mark.parametrize("handler", [None, STOCK], ids=["ours", "Scrapy's"])
+def test_a_token_reaches_the_server_and_nothing_else(api: ApiServer, crawl: Crawl, handler: str | None) -> None:
+    """What goes wrong is told without it, too, and so is a value that is too short to be looked for."""
+    paths = (
+        "/items/1",
+        "/missing/1",
+        "/drop/1",
+        "/cut/1",
+        "/redirect?to=/items/2",
+        "/hang/1",
+        "/items/big?size=300000",
+    )
+    urls = [api.url(path) for path in paths]
+    result = crawl(
+        [*urls, f"http://{api.netloc.replace('127.0.0.1', 'localhost')}/items/3"],
+        headers='{"X-API-Key": "${TOKEN}", "Authorization": "Bearer ${TOKEN}"}',
+        params='{"key": "${TOKEN}", "plain": "${PIN}"}',
+        hosts=api.netloc,
+        env={"TOKEN": TOKEN, "PIN": SHORT},
+        settings={
+            "LOG_LEVEL": "DEBUG", "RETRY_TIMES": 1, "DOWNLOAD_TIMEOUT": 1, "DOWNLOAD_MAXSIZE": 200_000,
+            "APIFETCH_HTTP_HANDLER": handler,
+        },
+    )  # fmt: skip
+    audit(result, 4)
+    assert outcomes(result) == {
+        "ok": 2, "http_error": 1, "reset": 1, "truncated": 1, "forbidden_host": 1, "timeout": 1, "too_large": 1,
+    }  # fmt: skip
+    assert traces(result, TOKEN, f"plain={SHORT}") == []
+    assert list(api.seen("/items/1")) == [f"/items/1?key=s3same-0pen%2B%2F%3D%26x&plain={SHORT}"]
+    assert api.seen("/items/2") == {"/items/2": 1}  # params are of the listed call
+    echo = crawl(
+        [api.url("/echo/1?a=b")], out="echoed", hosts=api.netloc, env={"TOKEN": TOKEN},
+        headers='{"X-API-Key": ["${TOKEN}", "2"], "Authorization": "Bearer ${TOKEN}"}', params='{"key": "${TOKEN}"}',
+    )  # fmt: skip
+    audit(echo, 0)
+    call = received(echo)
+    assert call["headers"]["authorization"] == f"Bearer {TOKEN}"
+    assert call["target"] == "/echo/1?a=b&key=s3same-0pen%2B%2F%3D%26x"
+
+
+def test_redirects_to_another_origin_go_bare(api: ApiServer, crawl: Crawl) -> None:
+    other = api.origin.replace("127.0.0.1", "localhost")
+    lines = [
+        {"url": api.url(f"/redirect?to={other}/echo/1"), "headers": {"X-API-Key": "of-the-line", "Cookie": "c=1"}},
+        {"url": api.url("/redirect?to=/echo/2"), "headers": {"X-API-Key": "of-the-line"}},
+        {"url": api.url(f"/redirect?to={other}/echo/3&status=307"), "method": "POST", "body": {"pin": 1}},
+    ]
+    (crawl.cwd / "items.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    result = crawl(
+        "items.jsonl", headers='{"X-Mine": "of-the-arguments", "Authorization": "Bearer ${TOKEN}"}', hosts=api.netloc,
+        env={"TOKEN": TOKEN},
+    )  # fmt: skip
+    audit(result, 8)
+    bodies = {envelope["line"]: envelope["body"] for envelope in result.envelopes()}
+    away, home = (dict((name.lower(), value) for name, value in bodies[line]["headers"]) for line in (1, 2))
+    assert not {"x-api-key", "cookie", "x-mine", "authorization"} & set(away)
+    assert (home["x-api-key"], home["x-mine"], home["authorization"]) == (
+        "of-the-line", "of-the-arguments", f"Bearer {TOKEN}",
+    )  # fmt: skip
+    assert [row["outcome"] for row in result.rows("select outcome from records order by line")] == [
+        "ok", "ok", "bad_redirect",
+    ]  # fmt: skip
+    assert "/echo/3" not in api.seen("/echo")
+
+
+def test_a_password_in_a_url_is_sent_and_kept_only_where_it_is_asked_again(api: ApiServer, crawl: Crawl) -> None:
+    urls = [api.url(path).replace("://", "://me:pass%2Fword@") for path in ("/echo/1", "/missing/1")]
+    result = crawl(urls, settings={"LOG_LEVEL": "DEBUG"})
+    audit(result, 8)
+    expected = f"Basic {b64encode(b'me:pass/word').decode()}"
+    assert received(result)["headers"].pop("authorization") == expected
+    private = {"ledger.sqlite", "failed.jsonl"}
+    assert {Path(path).name for path in traces(result, "pass%2Fword")} == private
+    assert all("me:***@" in row["url"] for row in result.rows())
+    assert [line["url"] for line in result.lines("failed.jsonl")] == urls[1:]
+    (asked,) = result.rows("select request from requests")  # ok ones are forgotten
+    assert urls[1] in asked["request"]
+
+
+def test_a_list_that_someone_else_wrote_gets_nothing(api: ApiServer, crawl: Crawl) -> None:
+    """Neither what the environment holds, nor a file, nor a host that was not meant."""
+    lines = [
+        {"url": api.url("/echo/1?x=${HOME}&y=${TOKEN}"), "headers": {"X-Y": "${TOKEN}"}, "body": "${TOKEN}"},
+        {"url": "file:///etc/passwd"},
+        {"url": "data:,x"},
+        {"url": "ftp://127.0.0.1/x"},
+        {"url": api.url("/echo/2").replace("127.0.0.1", "localhost")},
+        {"url": "http://name.invalid/x"},
+        {"url": api.url("/x"), "headers": {"Host": "other.example"}},
+        {"url": api.url("/x"), "headers": {"X": "a\r\nY: b"}},
+        {"url": api.url("/x y\r\nHost: z")},
+    ]
+    (crawl.cwd / "items.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    result = crawl("items.jsonl", hosts=api.netloc, headers='{"Z": "${TOKEN}"}', env={"TOKEN": TOKEN})
+    audit(result, 8)
+    assert [row["outcome"] for row in result.rows("select outcome from records order by line")] == [
+        "ok", "invalid", "invalid", "invalid", "forbidden_host", "forbidden_host", "invalid", "invalid", "invalid",
+    ]  # fmt: skip
+    call = received(result)
+    assert (call["target"], call["headers"]["x-y"]) == ("/echo/1?x=${HOME}&y=${TOKEN}", "${TOKEN}")
+    assert call["body_base64"] == b64encode(b"${TOKEN}").decode()
+    assert call["headers"]["z"] == TOKEN
+    assert api.stats()["connections"] == 1
+
+
+def test_a_secret_needs_hosts_and_the_message_says_which(api: ApiServer, crawl: Crawl) -> None:
+    for given in ({"headers": '{"X-Key": "${TOKEN}"}'}, {"params": '{"key": "${TOKEN}"}'}):
+        result = crawl([api.url("/items/1")], env={"TOKEN": TOKEN}, **given)
+        refused(result, 2, "hosts", "${TOKEN}", f"-a hosts={api.netloc}")
+    missing = crawl([api.url("/items/1")], hosts=api.netloc, headers='{"X-Key": "${TOKEN}"}')
+    refused(missing, 2, "TOKEN", "environment")
+    assert not (crawl.cwd / "out").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/net/tcp").exists(), reason="reads what the system says of a process's sockets")
+def test_a_run_listens_nowhere_and_keeps_the_environment_to_itself(api: ApiServer, crawl: Crawl) -> None:
+    proxy = {"APIFETCH_CHECK": "seen", "NO_PROXY": "*", "HTTP_PROXY": "http://127.0.0.1:9"}
+    running = crawl([api.url("/slow/1?delay_ms=1000"), api.url("/echo/1")], wait=False, env=proxy)
+    running.wait_for(lambda: api.stats()["held"] == 1)
+    sockets = _listening(running.process.pid)
+    result = running.wait()
+    audit(result, 0)
+    assert sockets == []
+    assert set(received(result)["headers"]) <= {"host", "accept", "user-agent", "accept-encoding", "connection"}
+
+
+def _listening(pid: int) -> list[str]:
+    """Local addresses on which a process listens (proc(5): state 0A)."""
+    inodes = {os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir() if fd.is_symlink()}
+    rows = [
+        line.split()
+        for kind in ("tcp", "tcp6")
+        for line in Path(f"/proc/{pid}/net/{kind}").read_text().splitlines()[1:]
+    ]
+    return [row[1] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in inodes]
