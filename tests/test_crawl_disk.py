@@ -104,7 +104,7 @@ def test_a_disk_that_may_not_be_written_is_refused_at_once(api: ApiServer, crawl
 def test_a_feed_has_the_records_without_bodies_and_never_replaces_one(api: ApiServer, crawl: Crawl) -> None:
     urls = [api.url("/items/1"), api.url("/missing/1"), "nonsense", api.url("/items/1")]
     feed = crawl.cwd / "feed.jsonl"
-    result = crawl(urls, options=["-O", "feed.jsonl", "-o", "feed.csv"])
+    result = crawl(urls, options=["-O", "feed.jsonl", "-O", "feed.csv"])
     audit(result, 8)
     assert len((crawl.cwd / "feed.csv").read_text().splitlines()) == 1 + len(urls)
     items = [json.loads(line) for line in feed.read_text().splitlines()]

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
-from tests.audit import audit, by_url, outcomes
+from tests.audit import audit, by_url
 
 if TYPE_CHECKING:
-    from tests.harness import ApiServer, Crawl, CrawlResult
+    from tests.harness import ApiServer, Crawl
 
 SETTINGS = """
 from crawler.settings import *

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from base64 import b64encode
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.audit import audit, by_url, outcomes, refused
+from tests.audit import audit, outcomes, refused
 
 if TYPE_CHECKING:
     from tests.harness import ApiServer, Crawl, CrawlResult

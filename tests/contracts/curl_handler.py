@@ -6,12 +6,12 @@ of ours: `tests.utils` is Scrapy's.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
-from tests.utils.bases import download_handlers_http as bases
 
 from crawler.wire.curl.handler import CurlDownloadHandler
+from tests.utils.bases import download_handlers_http as bases
 
 pytestmark = pytest.mark.only_asyncio
 
@@ -41,7 +41,7 @@ class TestHttp(Declared, bases.TestHttpBase):
 
 
 class TestHttps(Declared, bases.TestHttpsBase):
-    default_handler_settings = H1
+    default_handler_settings: ClassVar[dict[str, Any]] = H1
     tls_log_message = "SSL connection using TLSv1.3"  # libcurl's words
 
     @pytest.mark.skip(reason="the check is Twisted's")
@@ -55,7 +55,7 @@ class TestHttps(Declared, bases.TestHttpsBase):
 
 class TestHttp2(TestHttps):
     http2 = True
-    default_handler_settings = {"APIFETCH_HTTP": "auto"}
+    default_handler_settings: ClassVar[dict[str, Any]] = {"APIFETCH_HTTP": "auto"}
     # libcurl calls a stream that ends early an error of the stream, without saying that a body was cut.
     handler_supports_http2_dataloss = False
 
