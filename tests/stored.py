@@ -99,7 +99,9 @@ class Done:
 
 def drive(plan: Plan, answer: Callable[[str], Answer] = lambda _: OK) -> Done:
     """Run to the end, or to where the store refuses. answer: told the name of a call."""
-    return asyncio.run(_drive(plan, answer))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(writer, "LINGER_S", 0.0)  # a call at a time has no company to wait for
+        return asyncio.run(_drive(plan, answer))
 
 
 async def _drive(plan: Plan, answer: Callable[[str], Answer]) -> Done:
@@ -183,7 +185,6 @@ def kill_after(steps: int) -> Iterator[Fuse]:
     """Kill whatever runs inside after that many steps of the store: files, barriers, commits."""
     fuse = Fuse(steps)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(writer, "LINGER_S", 0.0)
         for room, name in (
             (Files, "put"), (Files, "barrier"), (Files, "settle"), (Files, "discard"), (Ledger, "transaction"),
         ):  # fmt: skip

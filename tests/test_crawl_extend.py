@@ -52,7 +52,7 @@ class Pipeline:
             return None
         if not isinstance(item, Record):
             with open("items.seen", "a") as file:
-                file.write(json.dumps(item) + "\\\n")
+                file.write(json.dumps(item) + "\\n")
         return item
 
 
@@ -241,3 +241,4 @@ def test_parse_may_be_of_any_kind_and_its_errors_are_the_records(api: ApiServer,
          "{'raises': 1}", "{'raises_later': 1}", "{'changes': None}"]
     )  # fmt: skip
     assert len(items) - len(mine_only) == len(urls)
+    assert sorted(str(json.loads(line)) for line in (crawl.cwd / "items.seen").read_text().splitlines()) == mine_only

@@ -8,6 +8,7 @@ import json
 import signal
 import subprocess
 from base64 import b64decode, b64encode
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, uuid5
 
@@ -145,10 +146,14 @@ def test_a_pipe_is_read_line_by_line(api: ApiServer, crawl: Crawl) -> None:
     """The first lines are fetched while the writer of the list is still at it."""
     running = crawl("-", wait=False, stdin=subprocess.PIPE, settings={"APIFETCH_LIMIT": 4})
     assert running.process.stdin is not None
+
+    def fetched(lines: int) -> bool:
+        return len(running.output.rows()) == lines
+
     for n in range(4):
         running.process.stdin.write(f"{api.url(f'/items/{n}')}\n".encode())
         running.process.stdin.flush()
-        running.wait_for(lambda done=n + 1: len(running.output.rows()) == done)
+        running.wait_for(partial(fetched, n + 1))
     result = running.wait()
     audit(result, 0)
 

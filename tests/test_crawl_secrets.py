@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from base64 import b64encode
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, quote_plus
 
 import pytest
 
@@ -30,16 +30,12 @@ def received(result: CrawlResult) -> dict[str, Any]:
 def traces(result: CrawlResult, *secrets: str) -> list[str]:
     """Where any of *secrets*, in any usual writing, stands: files of the run, its output, its log."""
     forms = {form.encode() for secret in secrets for form in _writings(secret)}
-    found = [
-        str(path) for path in result.out.rglob("*") if path.is_file() and any(f in path.read_bytes() for f in forms)
-    ]
-    said = {"stdout": result.stdout, "stderr": result.stderr}
-    return found + [name for name, text in said.items() if any(form in text.encode() for form in forms)]
+    said = {str(path): path.read_bytes() for path in result.out.rglob("*") if path.is_file()}
+    said |= {"stdout": result.stdout.encode(), "stderr": result.stderr.encode()}
+    return [place for place, text in said.items() if any(form in text for form in forms)]
 
 
 def _writings(secret: str) -> list[str]:
-    from urllib.parse import quote, quote_plus
-
     return [secret, quote(secret), quote_plus(secret), quote(secret, safe=""), json.dumps(secret)[1:-1]]
 
 
@@ -49,15 +45,7 @@ STOCK = "scrapy.core.downloader.handlers.http11.HTTP11DownloadHandler"
 @pytest.mark.parametrize("handler", [None, STOCK], ids=["ours", "Scrapy's"])
 def test_a_token_reaches_the_server_and_nothing_else(api: ApiServer, crawl: Crawl, handler: str | None) -> None:
     """What goes wrong is told without it, too, and so is a value that is too short to be looked for."""
-    paths = (
-        "/items/1",
-        "/missing/1",
-        "/drop/1",
-        "/cut/1",
-        "/redirect?to=/items/2",
-        "/hang/1",
-        "/items/big?size=300000",
-    )
+    paths = ["/items/1", "/missing/1", "/drop/1", "/cut/1", "/redirect?to=/items/2", "/hang/1", "/items/3?size=300000"]
     urls = [api.url(path) for path in paths]
     result = crawl(
         [*urls, f"http://{api.netloc.replace('127.0.0.1', 'localhost')}/items/3"],
@@ -101,7 +89,7 @@ def test_redirects_to_another_origin_go_bare(api: ApiServer, crawl: Crawl) -> No
     )  # fmt: skip
     audit(result, 8)
     bodies = {envelope["line"]: envelope["body"] for envelope in result.envelopes()}
-    away, home = (dict((name.lower(), value) for name, value in bodies[line]["headers"]) for line in (1, 2))
+    away, home = ({name.lower(): value for name, value in bodies[line]["headers"]} for line in (1, 2))
     assert not {"x-api-key", "cookie", "x-mine", "authorization"} & set(away)
     assert (home["x-api-key"], home["x-mine"], home["authorization"]) == (
         "of-the-line", "of-the-arguments", f"Bearer {TOKEN}",
@@ -153,7 +141,8 @@ def test_a_list_that_someone_else_wrote_gets_nothing(api: ApiServer, crawl: Craw
 
 
 def test_a_secret_needs_hosts_and_the_message_says_which(api: ApiServer, crawl: Crawl) -> None:
-    for given in ({"headers": '{"X-Key": "${TOKEN}"}'}, {"params": '{"key": "${TOKEN}"}'}):
+    for name in ("headers", "params"):
+        given: dict[str, Any] = {name: '{"X-Key": "${TOKEN}"}'}
         result = crawl([api.url("/items/1")], env={"TOKEN": TOKEN}, **given)
         refused(result, 2, "hosts", "${TOKEN}", f"-a hosts={api.netloc}")
     missing = crawl([api.url("/items/1")], hosts=api.netloc, headers='{"X-Key": "${TOKEN}"}')
@@ -175,7 +164,7 @@ def test_a_run_listens_nowhere_and_keeps_the_environment_to_itself(api: ApiServe
 
 def _listening(pid: int) -> list[str]:
     """Local addresses on which a process listens (proc(5): state 0A)."""
-    inodes = {os.readlink(fd) for fd in Path(f"/proc/{pid}/fd").iterdir() if fd.is_symlink()}
+    inodes = {str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir() if fd.is_symlink()}
     rows = [
         line.split()
         for kind in ("tcp", "tcp6")

@@ -142,7 +142,7 @@ class Resume:
     def decide(self, entry: Entry) -> Ticket | Prior | Duplicate:
         """A Ticket: fetch it (it is in flight from now on). A Prior: it stands. A Duplicate: seen before."""
         verdict = self._decide(entry)
-        if self._number and isinstance(verdict, Duplicate) and entry.n == 1:
+        while self._number and isinstance(verdict, Duplicate) and entry.n == 1:
             self._occurrences[entry.uuid] += 1  # only repeated calls are counted: unique ones take no memory
             verdict = self._decide(replace(entry, n=self._occurrences[entry.uuid] + 1))
         return verdict

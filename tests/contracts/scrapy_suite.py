@@ -42,7 +42,7 @@ def prepare() -> tuple[Path, Path]:
     if not done.exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", python.parent.parent], check=True)
         pinned = [f"{name}=={version(name)}" for name in ("scrapy", "pycurl", "msgspec", "idna", "certifi")]
-        install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*install, *pinned, *NEEDS], check=True)
         done.touch()
     return tree, python
@@ -53,7 +53,7 @@ def run(arguments: list[str]) -> int:
     tree, python = prepare()
     shutil.copy(Path(__file__).with_name("curl_handler.py"), tree / "tests" / "test_curl_handler.py")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [python, "-m", "pytest", "-p", "no:asyncio", "-q", "-m", "not requires_internet"]
+    command = [str(python), "-m", "pytest", "-p", "no:asyncio", "-q", "-m", "not requires_internet"]
     command += ["tests/test_curl_handler.py", *arguments]
     return subprocess.run(command, cwd=tree, env=environment, check=False).returncode
 
