@@ -9,13 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 from base64 import b64encode
+from collections.abc import Mapping, Sequence  # noqa: TC003  # messages are decoded by these annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Any, Final, Self
 from uuid import NAMESPACE_URL
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 TICKET: Final = "apifetch"
 """``request.meta`` key under which a Ticket travels from the spider to the store."""

@@ -10,6 +10,7 @@ import asyncio
 import os
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ from crawler.store.ledger import NAME, Ledger
 from crawler.store.place import Place
 from crawler.store.resume import Bits, Duplicate, Resume
 from crawler.store.schema import State
-from crawler.store.writer import Note, Writer
+from crawler.store.writer import Orders, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -48,7 +49,6 @@ class Run:
         self.tally = Tally()
         self.error: ApiFetchError | None = None
         self._on_disk_error = on_disk_error
-        self._loop = asyncio.get_running_loop()
         self._started_at = runs.now()
         self._started_s = time.monotonic()
         self._room = asyncio.Event()
@@ -84,8 +84,7 @@ class Run:
                 arguments=plan.arguments, versions=plan.versions, durability=plan.durability,
             ),
         )  # fmt: skip
-        self._files = Files(self._place, plan.durability)
-        runs.recover(self._ledger, self._files, levels=plan.levels)
+        runs.recover(self._ledger, Files(self._place, plan.durability), levels=plan.levels)
         self._resume = Resume(
             self._ledger, run=self.begun.run, redo_base=self.begun.redo_base, redo=plan.redo,
             list_id=self.begun.list_id, moves=not self.inside, number=plan.number_duplicates,
@@ -95,18 +94,11 @@ class Run:
         if not self.inside:
             self.tally.followed.update(self.standing.followed)
             self.tally.followed_total = self.standing.followed.total() + self.standing.followed_open
-        self._writer = Writer(
-            self._files, self._ledger, run=self.begun.run, list_id=self.begun.list_id, raw=plan.raw,
-            levels=plan.levels, acknowledged=self._from_writer(self._acknowledge), ended=self._from_writer(self._end),
-        )  # fmt: skip
         write_summary(plan.out, self.summary(exit_code=None, stop_reason=None))
-        self._writer.start()
-
-    def _from_writer(self, method: Callable[..., None]) -> Callable[..., None]:
-        def call(*args: object) -> None:
-            self._loop.call_soon_threadsafe(method, *args)
-
-        return call
+        orders = Orders(plan.durability, self.begun.run, self.begun.list_id, plan.raw, plan.levels)
+        self._writer = Writer(
+            self._place, orders, asyncio.get_running_loop(), acknowledged=self._acknowledge, ended=self._end
+        )
 
     # The spider's side
 
@@ -189,22 +181,22 @@ class Run:
 
     async def sent(self, ticket: Ticket) -> None:
         """Return when it is on disk that this call, which may not be repeated, is about to go out."""
-        run, list_id = self.begun.run, self.begun.list_id if ticket.entry.line is not None else None
-        await self._committed(lambda ledger: ledger.open_call(ticket, run=run, list_id=list_id, state=State.SENT))
+        list_id = self.begun.list_id if ticket.entry.line is not None else None
+        await self._committed(partial(self._writer.sent, ticket, list_id=list_id))
         if self.error is not None:
             raise self.error
 
-    async def _committed(self, apply: Callable[[Ledger], None]) -> None:
-        """Return when this statement, and all that was handed in before it, is on disk or was refused."""
+    async def _committed(self, hand_in: Callable[..., None]) -> None:
+        """Return when this, and all that was handed in before it, is on disk or was refused."""
         written = asyncio.Event()
         self._uncommitted.add(written)
-        self._writer.put(Note(apply=apply, done=self._from_writer(written.set)))
+        hand_in(done=written.set)
         await written.wait()
         self._uncommitted.discard(written)
 
-    def note(self, apply: Callable[[Ledger], None]) -> None:
-        """Add a statement to the next commit."""
-        self._writer.put(Note(apply=apply))
+    def second(self, *values: object) -> None:
+        """Write down a second of the timeline: the columns of its table, in order."""
+        self._writer.second(values)
 
     def listen(self, listener: Callable[[Record], None], *, at_end: Callable[[], None] = lambda: None) -> None:
         """Call *listener* with every record once it is durable; at_end: after the last, while notes are still taken."""
@@ -246,12 +238,12 @@ class Run:
         moved = self._resume.moved
         if len(moved) >= at_least:
             self._resume.moved = []
-            self.note(lambda ledger: ledger.move(moved))
+            self._writer.moved(moved)
 
     async def finish(self) -> None:
         """Make everything handed in durable and end the writer; what the disk refuses then is in `error`."""
         with suppress(StoreError):  # from a writer that ended a moment ago; `_end` will say why
-            await self._committed(lambda ledger: ledger.move(self._resume.moved))
+            await self._committed(partial(self._writer.moved, self._resume.moved))
             for _, at_end in self._listeners:
                 at_end()
         self._writer.finish()

@@ -65,6 +65,8 @@ DOWNLOADER_MIDDLEWARES = {
     "scrapy.downloadermiddlewares.httpauth.HttpAuthMiddleware": None,  # `user:password@` in a URL, or headers
     "scrapy.downloadermiddlewares.downloadtimeout.DownloadTimeoutMiddleware": None,  # the handler knows the timeout
     "scrapy.downloadermiddlewares.stats.DownloaderStats": None,  # builds each message anew to count its bytes
+    "scrapy.downloadermiddlewares.httpcompression.HttpCompressionMiddleware": None,  # takes half a body for a whole one
+    "crawler.wire.decompression.DecodingMiddleware": 590,
     "crawler.middlewares.RedirectMiddleware": 600,
     "crawler.middlewares.AttemptMiddleware": 950,  # next to the downloader: what passes here goes out
 }

@@ -105,9 +105,10 @@ def test_a_whole_body_comes_back(sent: str, size: int) -> None:
 
 @every_way
 def test_a_body_of_few_bits_comes_back(sent: str) -> None:
-    """All of the input is read long before the output is complete."""
-    body = bytes(5_000_000)
-    assert decode(ENCODERS[sent](body), [coding(sent)], max_bytes=NO_LIMIT) == body
+    """All of the input is read before the output is complete, by a few bytes or by much."""
+    for size in (*range(2 * OUTPUT_BYTES, 2 * OUTPUT_BYTES + 20), 5_000_000):
+        body = bytes(size)
+        assert decode(ENCODERS[sent](body), [coding(sent)], max_bytes=NO_LIMIT) == body
 
 
 @pytest.mark.parametrize(("inner", "outer"), PAIRS)

@@ -21,7 +21,7 @@ from scrapy.exceptions import NotConfigured
 from scrapy.http import HtmlResponse, JsonResponse, Response, TextResponse
 from scrapy.utils.test import get_crawler
 
-from crawler.decompression import INLINE_BYTES, INLINE_CODED_BYTES, DecodingMiddleware
+from crawler.wire.decompression import INLINE_BYTES, INLINE_CODED_BYTES, DecodingMiddleware
 from crawler.exceptions import CallError, DecodeError, TooLargeError, TruncatedError, UnknownCodingError
 from tests.audit import audit, by_url
 
@@ -128,6 +128,13 @@ def test_the_class_follows_the_type_of_what_was_encoded(content_type: str, body:
     assert type(decoded) is kind
     if isinstance(decoded, HtmlResponse):
         assert decoded.text == "<p>é</p>"
+
+
+def test_the_charset_that_the_coded_bytes_seemed_to_have_is_forgotten() -> None:
+    headers = {"Content-Encoding": "gzip", "Content-Type": "text/html; charset=utf-8"}
+    decoded = passed(TextResponse(URL, headers=headers, body=gzip.compress("<p>é</p>".encode()), encoding="cp1252"))
+    assert isinstance(decoded, HtmlResponse)
+    assert decoded.text == "<p>é</p>"
 
 
 @pytest.mark.parametrize(
@@ -316,6 +323,25 @@ def test_large_bodies_take_a_few_threads_that_nobody_waits_for_at_exit(monkeypat
         thread.join()
 
 
+def test_a_body_that_nobody_waits_for_any_more_is_dropped_without_a_word() -> None:
+    complaints: list[Any] = []
+
+    async def process() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: complaints.append(context))
+        result: Any = middleware().process_response(Request(URL), coded(BOMB))
+        task = asyncio.ensure_future(result)
+        await asyncio.sleep(0)
+        (thread,) = decoders()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        thread.join()
+        await asyncio.sleep(0)  # what the thread asked the loop to do is done now
+
+    asyncio.run(process())
+    assert complaints == []
+
+
 def test_a_large_body_that_is_cut_is_asked_for_again_too() -> None:
     whole = gzip.compress(os.urandom(2 * INLINE_CODED_BYTES))
     assert isinstance(passed(coded(whole[:-1])), Request)
@@ -329,7 +355,7 @@ from crawler.settings import *
 DOWNLOADER_MIDDLEWARES = {
     **DOWNLOADER_MIDDLEWARES,
     "scrapy.downloadermiddlewares.httpcompression.HttpCompressionMiddleware": None,
-    "crawler.decompression.DecodingMiddleware": 590,
+    "crawler.wire.decompression.DecodingMiddleware": 590,
 }
 """
 

@@ -38,7 +38,6 @@ PURE = {
 
 ADAPTERS = {
     "commands",
-    "decompression",
     "downloader",
     "extensions",
     "middlewares",

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from crawler.items import Record
     from crawler.run import Run
-    from crawler.store.ledger import Ledger
 
 BOUNDS_MS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000)
 """Upper bounds of the latency histogram: three a decade, enough to read percentiles to a third."""
@@ -80,12 +79,7 @@ class Timeline:
         run, at, second, self._second = self._run, self._at, self._second, Second()
         if run is None or run.error is not None or not second.calls:
             return
-        values = (
+        run.second(
             run.begun.run, at, second.calls, second.ok, second.refused, second.retries, 0, second.bytes,
             json.dumps(dict(sorted(second.latency.items()))), self._workers,
         )  # fmt: skip
-
-        def apply(ledger: Ledger) -> None:
-            ledger.write("INSERT OR REPLACE INTO timeline VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
-
-        run.note(apply)

@@ -19,7 +19,7 @@ from crawler.store import schema
 from crawler.store.schema import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from crawler.items import Ticket
@@ -216,6 +216,10 @@ class Ledger:
         values = (run, State.SETTLED, ticket.row)
         self._writer.execute("UPDATE calls SET checked = ?, state = ? WHERE id = ?", values)
         self._writer.execute("DELETE FROM requests WHERE record = ?", (ticket.row,))
+
+    def second(self, values: Sequence[object]) -> None:
+        """Write a second of the timeline, its columns in order."""
+        self._writer.execute("INSERT OR REPLACE INTO timeline VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
 
     def move(self, rows: Iterable[tuple[int, int | None, int]]) -> None:
         """Give rows the list and line under which they were seen: (list, line, row) each."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from pathlib import Path
 from typing import Final, Self
 
@@ -16,6 +17,9 @@ from crawler.exceptions import OtherRunError, StoreError
 NETWORK_FILE_SYSTEMS: Final = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "fuse.sshfs", "fuse.s3fs"}
 )
+
+LEFT_BEHIND_S: Final = 2.0
+"""How long we wait for the lock: the writer of a run that was killed ends with its last batch."""
 
 
 class Place:
@@ -38,7 +42,7 @@ class Place:
         except OSError as exc:
             raise StoreError(f"output directory {directory}: {exc.strerror}") from exc
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(fd)
             _refuse_network(directory, fd)
             _probe(directory, fd)
         except BlockingIOError as exc:
@@ -54,6 +58,20 @@ class Place:
 
     def close(self) -> None:
         os.close(self.fd)  # gives the lock back
+
+
+def _lock(fd: int) -> None:
+    """Take the lock; raises BlockingIOError when another run keeps it for longer than a killed one could."""
+    deadline_s = time.monotonic() + LEFT_BEHIND_S
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline_s:
+                raise
+            time.sleep(LEFT_BEHIND_S / 40)
+        else:
+            return
 
 
 def _probe(directory: Path, fd: int) -> None:

@@ -1,234 +1,209 @@
-"""The writer: one thread that makes records durable in the right order, a batch at a time.
+"""The engine's end of the writer: records go into a socket, word of what is durable comes back.
 
-Body, barrier, row: bodies are written, one barrier covers them all, one commit acknowledges them all
-(group commit). A kill or a power cut at any point loses nothing that was acknowledged; what was not is
-fetched again. Any refusal of the disk ends the thread: nothing of that batch is acknowledged, ever.
+All in the event loop's thread, without ever waiting: who puts looks at `full`. What makes records durable
+is a process of its own (store.process says why); when it ends too soon, nothing more is acknowledged.
 """
 
 from __future__ import annotations
 
-import hashlib
-import logging
-import threading
-import time
+import json
+import os
+import socket
+import subprocess
+import sys
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from crawler.exceptions import ApiFetchError, StoreError
-from crawler.items import Outcome, Record
-from crawler.store.envelope import envelope
-from crawler.store.files import STAGED, location
-from crawler.store.schema import State
+from crawler.store.messages import Answer, Call, Committed, Frames, Message, Moved, Put, Second, Sent, frame
+from crawler.store.process import BATCH_BYTES, BATCH_RECORDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    import asyncio
+    from collections.abc import Callable, Sequence
 
-    from crawler.store.files import Files
-    from crawler.store.ledger import Ledger
-
-logger = logging.getLogger("apifetch")
-
-BATCH_RECORDS: Final = 256
-"""Records behind one barrier: beyond a few hundred a larger batch costs memory and repeats, and gains nothing."""
-
-BATCH_BYTES: Final = 16 * 1024 * 1024
-"""Body bytes behind one barrier, so that large bodies do not make one batch long."""
+    from crawler.items import Record, Ticket
+    from crawler.store.files import Durability
+    from crawler.store.place import Place
 
 QUEUE_RECORDS: Final = 4 * BATCH_RECORDS
 QUEUE_BYTES: Final = 4 * BATCH_BYTES
-"""What may wait for the writer; beyond it the engine waits."""
+"""What may be on its way to the disk; beyond it the engine waits."""
 
-LINGER_S: Final = 0.05
-"""How long a batch waits to fill: at 1,000 calls a second it saves 9 of 10 commits, and nobody waits for it."""
+SOCKET_BYTES: Final = 4 * 1024 * 1024
+"""What the kernel may hold for the writer: a batch of 20 kB bodies. It grants at most net.core.wmem_max."""
 
-ENVELOPE_FIELDS: Final = (
-    "uuid", "line", "key", "url", "method", "status", "outcome", "fetched_at", "elapsed_ms", "attempts", "headers",
-    "meta", "sha256", "error",
-)  # fmt: skip
+MAIN: Final = "from crawler.store.process import main; main()"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
-    """A statement for the ledger that is no record: it joins the next commit."""
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What the process is told: see store.commit and store.process."""
 
-    apply: Callable[[Ledger], None]
-    done: Callable[[], None] | None = None  # called in the writer's thread once it is durable
+    durability: Durability
+    run: int
+    list_id: int | None
+    raw: bool
+    levels: int
 
 
-class Writer(threading.Thread):
-    """Takes records from one thread (the engine's), commits them in its own.
+class Writer:
+    """Starts the process and talks to it.
 
-    acknowledged: called in this thread with the records of each commit, [] when it held notes only.
-    ended: called once, in this thread, with the error that ended it, None after `finish`; no StoreError: a
-    bug. batch_records: the most behind one barrier, 1 for `strict`. Daemon, so that a stuck disk never keeps
-    the process alive.
+    acknowledged: called with the records of each commit, [] when it held notes only. ended: called once,
+    with the error that ended it, None after `finish`; no StoreError: a bug.
     """
 
     def __init__(
         self,
-        files: Files,
-        ledger: Ledger,
+        place: Place,
+        orders: Orders,
+        loop: asyncio.AbstractEventLoop,
         *,
-        run: int,
-        list_id: int | None,
-        raw: bool,
-        levels: int,
-        batch_records: int = BATCH_RECORDS,
         acknowledged: Callable[[Sequence[Record]], None],
         ended: Callable[[ApiFetchError | None], None],
     ) -> None:
-        super().__init__(name="apifetch-writer", daemon=True)
-        self._files = files
-        self._ledger = ledger
-        self._run_id = run
-        self._list_id = list_id
-        self._raw = raw
-        self._levels = levels
-        self._batch_records = batch_records
+        self._loop = loop
         self._acknowledged = acknowledged
         self._ended = ended
-        self._changed = threading.Condition()
-        self._queue: deque[Record | Note] = deque()
-        self._queued_bytes = 0
-        self._closing = False
-        self._settled: list[int] = []  # rows whose files are in place, to be marked so by the next commit
+        self._frames = Frames(Answer)
+        self._unsent = bytearray()
+        self._waiting: deque[tuple[Record | None, Callable[[], None] | None, int]] = deque()
+        self._waiting_bytes = 0
+        self._finishing = False
         self.error: StoreError | None = None
-
-    def put(self, item: Record | Note) -> None:
-        """Queue *item*; whoever calls looks at `full` first. Raises StoreError once the writer has ended."""
-        with self._changed:
-            if self.error is not None:
-                raise self.error
-            self._queue.append(item)
-            self._queued_bytes += _size(item)
-            if len(self._queue) in (1, self._batch_records):
-                self._changed.notify()
+        self._socket, theirs = socket.socketpair()
+        self._socket.setblocking(False)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
+        with theirs:
+            self._process = _spawn(place, orders, theirs.fileno())
+        loop.add_reader(self._socket, self._hear)
 
     @property
     def full(self) -> bool:
         """Whether the engine should wait before it puts more."""
-        return len(self._queue) >= QUEUE_RECORDS or self._queued_bytes >= QUEUE_BYTES
+        return len(self._waiting) >= QUEUE_RECORDS or self._waiting_bytes >= QUEUE_BYTES
+
+    def put(self, record: Record) -> None:
+        """Hand a record over. Raises StoreError once the writer has ended."""
+        call = _call(record.ticket) if record.ticket is not None else None
+        children = [_call(child) for child in record.children]
+        self._send(Put(record, record.body, call, children), record)
+
+    def sent(self, ticket: Ticket, *, list_id: int | None, done: Callable[[], None]) -> None:
+        """Write down that a call is about to go out; done: called once that is durable. Raises as `put` does."""
+        self._send(Sent(_call(ticket), list_id), None, done)
+
+    def moved(self, rows: list[tuple[int, int | None, int]], *, done: Callable[[], None] | None = None) -> None:
+        """Give rows another list and line: (list, line, row) each. Raises as `put` does."""
+        self._send(Moved(rows), None, done)
+
+    def second(self, values: Sequence[object]) -> None:
+        """Write a row of the timeline. Raises as `put` does."""
+        self._send(Second(list(values)), None)
 
     def finish(self) -> None:
-        """Ask the thread to commit what is queued and to end; returns at once."""
-        with self._changed:
-            self._closing = True
-            self._changed.notify()
+        """Say that nothing more will come; `ended` follows when all is durable."""
+        self._finishing = True
+        if not self._unsent:
+            self._socket.shutdown(socket.SHUT_WR)
 
-    def run(self) -> None:
-        error: ApiFetchError | None = None
+    # The socket
+
+    def _send(self, message: Message, record: Record | None, done: Callable[[], None] | None = None) -> None:
+        if self.error is not None:
+            raise self.error
+        data = frame(message)
+        self._waiting.append((record, done, len(data)))
+        self._waiting_bytes += len(data)
+        if self._unsent:
+            self._unsent += data
+            return
+        sent = self._try_send(data)
+        if sent < len(data):
+            self._unsent += data[sent:]
+            self._loop.add_writer(self._socket, self._send_rest)
+
+    def _send_rest(self) -> None:
+        sent = self._try_send(self._unsent)
+        del self._unsent[:sent]
+        if not self._unsent:
+            self._loop.remove_writer(self._socket)
+            if self._finishing:
+                self._socket.shutdown(socket.SHUT_WR)
+
+    def _try_send(self, data: bytes | bytearray) -> int:
         try:
-            while batch := self._next_batch():
-                self._commit(batch)
-            self._commit([])
-        except ApiFetchError as exc:
-            error = exc
-        except Exception as exc:  # a bug must stop the run, not only its writer
-            logger.exception("the writer failed")
-            error = ApiFetchError(f"the writer failed: {exc!r}")
-        with self._changed:
-            self.error = error if isinstance(error, StoreError) else StoreError("the writer has ended")
-            self._queue.clear()
+            return self._socket.send(data)
+        except BlockingIOError:
+            return 0
+        except ConnectionError:  # it has ended: `_hear` says why
+            return len(data)
+
+    def _hear(self) -> None:
+        try:
+            data = self._socket.recv(1 << 16)
+        except BlockingIOError:
+            return
+        except ConnectionError:
+            data = b""
+        for answer in self._frames.feed(data):
+            if isinstance(answer, Committed):
+                self._commit(answer)
+            else:
+                error = answer.error
+                self._end(StoreError(error) if answer.disk else ApiFetchError(f"the writer failed: {error}"))
+                return
+        if not data:
+            whole = self._finishing and not self._waiting
+            code = None if whole else self._process.wait()
+            self._end(None if whole else StoreError(f"the writer's process ended with exit code {code}"))
+
+    def _commit(self, answer: Committed) -> None:
+        records: list[Record] = []
+        stored = iter(answer.stored)
+        for _ in range(answer.messages):
+            record, done, size = self._waiting.popleft()
+            self._waiting_bytes -= size
+            if record is not None:
+                news = next(stored)
+                record.location, record.bytes = news.location, news.bytes
+                record.sha256, record.file_digest = news.sha256, news.file_digest
+                records.append(record)
+            if done is not None:
+                done()
+        self._acknowledged(records)
+
+    def _end(self, error: ApiFetchError | None) -> None:
+        self._loop.remove_reader(self._socket)
+        self._loop.remove_writer(self._socket)
+        self._socket.close()
+        self.error = error if isinstance(error, StoreError) else StoreError("the writer has ended")
+        self._waiting.clear()
+        self._unsent.clear()
+        self._process.wait()
         self._ended(error)
 
-    def _next_batch(self) -> list[Record | Note]:
-        """Wait for something, then for company; [] when closing and empty."""
-        with self._changed:
-            while not self._queue and not self._closing:
-                self._changed.wait()
-            deadline = time.monotonic() + LINGER_S
-            while not self._closing and len(self._queue) < self._batch_records and self._queued_bytes < BATCH_BYTES:
-                left_s = deadline - time.monotonic()
-                if left_s <= 0:
-                    break
-                self._changed.wait(left_s)
-            batch: list[Record | Note] = []
-            batch_bytes = 0
-            while self._queue and len(batch) < self._batch_records and batch_bytes < BATCH_BYTES:
-                item = self._queue.popleft()
-                batch.append(item)
-                batch_bytes += _size(item)
-            self._queued_bytes -= batch_bytes
-            return batch
 
-    def _commit(self, batch: list[Record | Note]) -> None:
-        records = [item for item in batch if isinstance(item, Record)]
-        changed = [self._write_body(record) for record in records]
-        settled, self._settled = self._settled, []
-        if any(changed) or settled:
-            self._files.barrier()
-        if batch or settled:
-            with self._ledger.transaction():
-                self._ledger.set_states(State.SETTLED, settled)
-                for item in batch:
-                    self._commit_one(item)
-        for record in records:
-            if _is_staged(record):
-                self._settle(record)
-        if batch:
-            self._acknowledged(records)
-        for item in batch:
-            if isinstance(item, Note) and item.done is not None:
-                item.done()
-
-    def _commit_one(self, item: Record | Note) -> None:
-        if isinstance(item, Note):
-            item.apply(self._ledger)
-        elif item.kept:
-            assert item.ticket is not None
-            self._ledger.keep(item.ticket, run=self._run_id)
-        else:
-            self._ledger.record(item, run=self._run_id, list_id=self._list_id, staged=_is_staged(item))
-
-    def _write_body(self, record: Record) -> bool:
-        """Whether a file was written. What a killed run left under the record's name, no row's file, goes."""
-        if record.uuid is None or record.outcome is Outcome.DUPLICATE:
-            return False
-        prior = _prior_location(record)
-        if record.kept:
-            if prior is not None:
-                self._files.discard(prior + STAGED)
-            return False
-        if prior is None:  # else `settle` sees to it, after the commit
-            for ok in (True, False):
-                if record.body is None or record.ok is not ok:
-                    self._files.discard(location(record.uuid, ok=ok, levels=self._levels))
-        if record.body is None:
-            return False
-        record.bytes = len(record.body)
-        record.sha256 = hashlib.sha256(record.body).hexdigest()
-        data = record.body if self._raw else envelope(_metadata(record), record.body, record.content_type)
-        record.file_digest = record.sha256 if self._raw else hashlib.sha256(data).hexdigest()
-        record.location = location(record.uuid, ok=record.ok, levels=self._levels)
-        self._files.put(record.location, data, staged=prior is not None)
-        return True
-
-    def _settle(self, record: Record) -> None:
-        ticket = record.ticket
-        assert ticket is not None
-        assert ticket.row is not None
-        assert record.uuid is not None
-        self._files.settle(record.uuid, record.location, levels=self._levels)
-        self._settled.append(ticket.row)
+def _spawn(place: Place, orders: Orders, their_socket: int) -> subprocess.Popen[bytes]:
+    told = {
+        "directory": str(place.directory), "lock": place.fd, "socket": their_socket, "durability": orders.durability,
+        "run": orders.run, "list_id": orders.list_id, "raw": orders.raw, "levels": orders.levels,
+    }  # fmt: skip
+    # -P: a folder called crawler where the command runs is not this one. The path holds the egg under scrapyd.
+    return subprocess.Popen(  # ourselves
+        [sys.executable, "-P", "-c", MAIN, json.dumps(told)],
+        stdin=subprocess.DEVNULL,
+        pass_fds=(their_socket, place.fd),
+        start_new_session=True,  # Ctrl-C is the engine's
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},  # noqa: PTH109
+    )
 
 
-def _metadata(record: Record) -> Mapping[str, object]:
-    values: dict[str, object] = {name: getattr(record, name) for name in ENVELOPE_FIELDS}
-    if record.error is None:
-        del values["error"]
-    return values
-
-
-def _prior_location(record: Record) -> str | None:
-    prior = record.ticket.prior if record.ticket is not None else None
-    return prior.location if prior is not None else None
-
-
-def _is_staged(record: Record) -> bool:
-    """Whether its row's file of an earlier run is still there to be replaced or removed."""
-    return _prior_location(record) is not None and not record.kept
-
-
-def _size(item: Record | Note) -> int:
-    return len(item.body) if isinstance(item, Record) and item.body is not None else 0
+def _call(ticket: Ticket) -> Call:
+    return Call(
+        ticket.entry, ticket.uuid, ticket.shown_url, ticket.prior, ticket.row,
+        ticket.parent.uuid if ticket.parent is not None else None, ticket.callback, ticket.errback, ticket.cb_kwargs,
+        ticket.request_meta,
+    )  # fmt: skip

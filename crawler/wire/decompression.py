@@ -76,12 +76,9 @@ class DecodingMiddleware:
         work = partial(decode, response.body, codings)
         if len(response.body) > INLINE_CODED_BYTES:
             return self._decode_aside(request, response, partial(work, max_bytes=max_bytes))
-        inline_bytes = min(max_bytes or INLINE_BYTES, INLINE_BYTES)
         try:
-            body = work(max_bytes=inline_bytes)
-        except TooLargeError as exc:
-            if inline_bytes == max_bytes:
-                return self._failed(request, response, exc)
+            body = work(max_bytes=min(max_bytes or INLINE_BYTES, INLINE_BYTES))
+        except TooLargeError:
             return self._decode_aside(request, response, partial(work, max_bytes=max_bytes))
         except CallError as exc:
             return self._failed(request, response, exc)

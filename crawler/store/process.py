@@ -1,0 +1,185 @@
+"""The writer's process: takes records from a socket, commits them a batch at a time, says what is durable.
+
+A process, not a thread: files and rows are many small system calls, after each of which a thread would
+have to win the interpreter back from the engine; measured, that cost more than half a call's CPU and half
+the speed. It holds the directory's lock as well, so that nobody else begins before it has ended, and it
+ends with its socket: when the engine has said that it is done, or is gone, what arrived whole is committed.
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import signal
+import socket
+import sys
+import time
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from crawler.exceptions import ApiFetchError, StoreError
+from crawler.items import Record, Ticket
+from crawler.store.commit import Committer, Note
+from crawler.store.files import Files
+from crawler.store.ledger import Ledger
+from crawler.store.messages import Call, Committed, Failed, Frames, Message, Moved, Put, Sent, Stored, frame
+from crawler.store.place import Place
+from crawler.store.schema import State
+
+BATCH_RECORDS: Final = 256
+"""Records behind one barrier: beyond a few hundred a larger batch costs memory and repeats, and gains nothing."""
+
+BATCH_BYTES: Final = 16 * 1024 * 1024
+"""Body bytes behind one barrier, so that large bodies do not make one batch long."""
+
+LINGER_S: Final = 0.05
+"""How long a batch waits to fill: at 1,000 calls a second it saves 9 of 10 commits, and nobody waits for it."""
+
+READ_BYTES: Final = 1024 * 1024
+
+
+class WriterProcess:
+    """Reads messages, commits batches. batch_records: the most behind one barrier, 1 for `strict`."""
+
+    def __init__(
+        self, engine: socket.socket, committer: Committer, ledger: Ledger, *, run: int, batch_records: int
+    ) -> None:
+        self._engine = engine
+        self._committer = committer
+        self._ledger = ledger
+        self._run = run
+        self._batch_records = batch_records
+        self._frames = Frames(Message)
+        self._queue: list[Message] = []
+        self._queued_bytes = 0
+        self._open: dict[bytes, Ticket] = {}  # calls whose row is there and whose record is not
+
+    def serve(self) -> None:
+        """Return when the engine has closed its end and all that came is durable. Raises StoreError."""
+        ended = False
+        while not ended or self._queue:
+            if not self._queue:
+                ended = not self._receive(None)
+            deadline_s = time.monotonic() + LINGER_S
+            while not ended and not self._is_full and (left_s := deadline_s - time.monotonic()) > 0:
+                ended = not self._receive(left_s)
+            self._commit()
+        self._committer.commit([])
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._queue) >= self._batch_records or self._queued_bytes >= BATCH_BYTES
+
+    def _receive(self, timeout_s: float | None) -> bool:
+        """Take in what has come, waiting that long for it; False at the end."""
+        if not select.select([self._engine], [], [], timeout_s)[0]:
+            return True
+        try:
+            data = self._engine.recv(READ_BYTES)
+        except ConnectionError:  # killed: its last words are still whole or not there at all
+            return False
+        for message in self._frames.feed(data):
+            self._queue.append(message)
+            self._queued_bytes += _size(message)
+        return bool(data)
+
+    def _commit(self) -> None:
+        batch: list[Message] = []
+        batch_bytes = 0
+        for message in self._queue[: self._batch_records]:
+            if batch_bytes >= BATCH_BYTES:
+                break
+            batch.append(message)
+            batch_bytes += _size(message)
+        del self._queue[: len(batch)]
+        self._queued_bytes -= batch_bytes
+        if not batch:
+            return
+        tickets: dict[bytes, Ticket] = {}
+        items = [self._item(message, tickets) for message in batch]
+        self._committer.commit(items)
+        records = [item for item in items if isinstance(item, Record)]
+        stored = [Stored(record.location, record.bytes, record.sha256, record.file_digest) for record in records]
+        with suppress(ConnectionError):  # nobody is left to hear it
+            self._engine.sendall(frame(Committed(len(batch), stored)))
+
+    def _item(self, message: Message, tickets: dict[bytes, Ticket]) -> Record | Note:
+        """What the committer takes. tickets: of this batch, for pages that came before their children."""
+        if isinstance(message, Put):
+            return self._record(message, tickets)
+        if isinstance(message, Sent):
+            ticket = self._open[message.call.uuid] = self._ticket(message.call, tickets)
+            list_id = message.list_id
+            return lambda ledger: ledger.open_call(ticket, run=self._run, list_id=list_id, state=State.SENT)
+        if isinstance(message, Moved):
+            return lambda ledger: ledger.move(message.rows)
+        return lambda ledger: ledger.second(message.values)
+
+    def _record(self, message: Put, tickets: dict[bytes, Ticket]) -> Record:
+        record = message.record
+        record.body = message.body
+        if message.call is not None:
+            record.ticket = tickets[message.call.uuid] = self._ticket(message.call, tickets)
+            record.children = [self._child(call, record.ticket) for call in message.children]
+        return record
+
+    def _child(self, call: Call, parent: Ticket) -> Ticket:
+        child = self._ticket(call, {})
+        child.parent = parent
+        self._open[call.uuid] = child
+        return child
+
+    def _ticket(self, call: Call, tickets: dict[bytes, Ticket]) -> Ticket:
+        """The ticket of a call: as it was told before, else new."""
+        known = self._open.pop(call.uuid, None)
+        if known is not None:
+            return known
+        ticket = Ticket(
+            entry=call.entry, uuid=call.uuid, shown_url=call.shown_url, prior=call.prior, row=call.row,
+            callback=call.callback, errback=call.errback, cb_kwargs=call.cb_kwargs, request_meta=call.request_meta,
+        )  # fmt: skip
+        if call.parent is not None and call.row is None:
+            ticket.parent = tickets.get(call.parent) or self._parent(call)
+        return ticket
+
+    def _parent(self, call: Call) -> Ticket | None:
+        """A page of an earlier batch, as far as its child's row needs it."""
+        assert call.parent is not None
+        prior = self._ledger.find(call.parent)
+        if prior is None:
+            return None
+        return Ticket(entry=call.entry, uuid=call.parent, shown_url="", row=prior.id)
+
+
+def main() -> None:
+    """The process: its orders come as JSON in the first argument, see `store.writer`."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # the engine hears them, and says when it is over
+    orders: dict[str, Any] = json.loads(sys.argv[1])
+    with socket.socket(fileno=orders["socket"]) as engine:
+        try:
+            _serve(engine, orders)
+        except Exception as exc:  # noqa: BLE001  # whatever it is, the engine must hear of it
+            if not isinstance(exc, ApiFetchError):
+                traceback.print_exc()
+            with suppress(OSError):
+                engine.sendall(frame(Failed(str(exc) or repr(exc), isinstance(exc, StoreError))))
+
+
+def _serve(engine: socket.socket, orders: dict[str, Any]) -> None:
+    place = Place(Path(orders["directory"]), orders["lock"])
+    durability = orders["durability"]
+    ledger = Ledger(place.directory, durable=durability != "process")
+    committer = Committer(
+        Files(place, durability), ledger, run=orders["run"], list_id=orders["list_id"], raw=orders["raw"],
+        levels=orders["levels"],
+    )  # fmt: skip
+    batch_records = 1 if durability == "strict" else BATCH_RECORDS
+    WriterProcess(engine, committer, ledger, run=orders["run"], batch_records=batch_records).serve()
+    ledger.close()
+
+
+def _size(message: Message) -> int:
+    return len(message.body) if isinstance(message, Put) and message.body is not None else 0

@@ -1,0 +1,131 @@
+"""A crawl held against the hostile server: the process, the list, and what a record must say."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from base64 import b64encode
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from crawler.items import Outcome
+from tests.hostile.behaviour import MAX_BYTES, STALL_S, TIMEOUT_S, WORKERS, Behaviour
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from tests.harness import Crawl, CrawlResult, Running
+
+ROOT: Final = Path(__file__).parent.parent.parent
+END_S: Final = 10.0
+
+LATE_S: Final = 1.0
+"""How much later than its timeout a call may end: the stall check's beat, and a busy machine."""
+
+SETTINGS: Final = {
+    "DOWNLOAD_TIMEOUT": TIMEOUT_S,
+    "APIFETCH_STALL_S": STALL_S,
+    "DOWNLOAD_MAXSIZE": MAX_BYTES,
+    "RETRY_TIMES": 0,
+}
+
+
+class HostileProcess:
+    """`python -m tests.hostile.server`, which ends with this process. urls: name -> URL. ca_file: whom to trust."""
+
+    def __init__(self, *options: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.hostile.server", *options],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        said = json.loads(self._process.stdout.readline())
+        self.ca_file: str = said["ca_file"]
+        self.urls: dict[str, str] = said["urls"]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        with self._process:
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+            try:
+                self._process.wait(END_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A crawl that has ended. rows: of the ledger, by behaviour. peak_bytes: of memory; None where it cannot be read."""
+
+    result: CrawlResult
+    rows: Mapping[str, list[dict[str, Any]]]
+    peak_bytes: int | None
+
+    def check(self, behaviour: Behaviour, outcome: Outcome | None = None) -> None:
+        """One record, of the right outcome, in time; what is ok is stored byte for byte. outcome: instead of its own."""
+        (row,) = self.rows[behaviour.name]
+        expected = outcome or behaviour.outcome
+        assert row["outcome"] == expected, row["error"]
+        assert (row["elapsed_ms"] or 0) <= (TIMEOUT_S + LATE_S) * 1000
+        if expected is behaviour.outcome:
+            assert row["status"] == behaviour.status
+        if expected is Outcome.OK and behaviour.outcome is Outcome.OK:
+            assert row["bytes"] == len(behaviour.body)
+            assert row["sha256"] == hashlib.sha256(behaviour.body).hexdigest()
+            assert (self.result.out / row["location"]).read_bytes() == behaviour.body
+        elif expected is not Outcome.OK:
+            assert row["error"]
+
+
+def try_out(
+    crawl: Crawl, server: HostileProcess, behaviours: Iterable[Behaviour], settings: Mapping[str, object] | None = None
+) -> Trial:
+    """Crawl these behaviours, all at once."""
+    listed = list(behaviours)
+    path = crawl.cwd / "items.jsonl"
+    path.write_text("".join(json.dumps(line(behaviour, server.urls)) + "\n" for behaviour in listed))
+    running = crawl.start(
+        path, workers=WORKERS, save="raw", settings={**SETTINGS, "APIFETCH_CA_FILE": server.ca_file, **(settings or {})}
+    )
+    peak_bytes = watch_memory(running)
+    result = running.wait()
+    names = {url: name for name, url in server.urls.items()}
+    rows: dict[str, list[dict[str, Any]]] = {behaviour.name: [] for behaviour in listed}
+    for row in result.rows():
+        rows[names[row["url"]]].append(row)
+    return Trial(result, rows, peak_bytes)
+
+
+def line(behaviour: Behaviour, urls: Mapping[str, str]) -> dict[str, Any]:
+    """The list's line."""
+    call: dict[str, Any] = {"url": urls[behaviour.name], "method": behaviour.method, "headers": dict(behaviour.headers)}
+    if behaviour.payload:
+        call["body_base64"] = b64encode(behaviour.payload).decode()
+    return call
+
+
+def watch_memory(running: Running) -> int | None:
+    """Wait for a crawl's end. Its largest resident set in bytes, as Linux keeps it; None elsewhere.
+
+    Not ru_maxrss, which begins with what the process was forked from.
+    """
+    status = Path(f"/proc/{running.process.pid}/status")
+    peak_kib = None
+    while True:
+        try:
+            running.process.wait(0.05)
+        except subprocess.TimeoutExpired:
+            if status.exists():
+                found = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
+                peak_kib = int(found[0].split()[1]) if found else peak_kib
+        else:
+            return peak_kib and peak_kib * 1024
