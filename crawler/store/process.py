@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from crawler.exceptions import ApiFetchError, StoreError
-from crawler.items import Record, Ticket
+from crawler.items import Outcome, Record, Ticket
 from crawler.store.commit import Committer, Note
 from crawler.store.files import Files
 from crawler.store.ledger import Ledger
@@ -120,8 +120,11 @@ class WriterProcess:
     def _record(self, message: Put, tickets: dict[bytes, Ticket]) -> Record:
         record = message.record
         record.body = message.body
-        if message.call is not None:
-            record.ticket = tickets[message.call.uuid] = self._ticket(message.call, tickets)
+        call = message.call
+        if call is not None and record.outcome is Outcome.DUPLICATE:  # bears another call's name
+            record.ticket = self._new_ticket(call, tickets)
+        elif call is not None:
+            record.ticket = tickets[call.uuid] = self._ticket(call, tickets)
             record.children = [self._child(call, record.ticket) for call in message.children]
         return record
 
@@ -133,9 +136,9 @@ class WriterProcess:
 
     def _ticket(self, call: Call, tickets: dict[bytes, Ticket]) -> Ticket:
         """The ticket of a call: as it was told before, else new."""
-        known = self._open.pop(call.uuid, None)
-        if known is not None:
-            return known
+        return self._open.pop(call.uuid, None) or self._new_ticket(call, tickets)
+
+    def _new_ticket(self, call: Call, tickets: dict[bytes, Ticket]) -> Ticket:
         ticket = Ticket(
             entry=call.entry, uuid=call.uuid, shown_url=call.shown_url, prior=call.prior, row=call.row,
             callback=call.callback, errback=call.errback, cb_kwargs=call.cb_kwargs, request_meta=call.request_meta,

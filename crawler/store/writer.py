@@ -106,7 +106,7 @@ class Writer:
     def finish(self) -> None:
         """Say that nothing more will come; `ended` follows when all is durable."""
         self._finishing = True
-        if not self._unsent:
+        if self.error is None and not self._unsent:
             self._socket.shutdown(socket.SHUT_WR)
 
     # The socket

@@ -43,7 +43,7 @@ class Peer:
         self.urls = urls
         self._reader = reader
         self._writer = writer
-        writer.transport.set_write_buffer_limits(high=0)  # drain() returns when all is with the kernel
+        writer.transport.set_write_buffer_limits(high=1, low=0)  # drain() returns when all is on its way
 
     async def request(self) -> Request:
         """The next request, whole. Raises asyncio.IncompleteReadError when the client has left."""
@@ -69,6 +69,8 @@ class Peer:
 
     async def send(self, data: bytes) -> None:
         """Raises OSError when the client has left."""
+        if self._writer.is_closing():  # write() would only log it
+            raise ConnectionResetError
         self._writer.write(data)
         await self._writer.drain()
 
@@ -84,7 +86,8 @@ class Peer:
             case End.VANISH:
                 transport.abort()
             case End.RESET:
-                transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESETTING)
+                if (connection := transport.get_extra_info("socket")) is not None:  # None: the client was faster
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESETTING)
                 transport.abort()
             case End.HANG:
                 while await self._reader.read(65536):

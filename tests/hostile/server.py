@@ -56,8 +56,8 @@ class HostileServer:
         try:
             await behaviour.serve(peer)
             await peer.end(End.FIN)
-        except (OSError, asyncio.IncompleteReadError):
-            pass  # the client has left
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # the client has left, or the server is told to end
         finally:
             writer.transport.abort()
 
