@@ -9,10 +9,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import socket
 import sqlite3
+import threading
 from collections import Counter
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -22,7 +25,7 @@ from crawler.exceptions import StoreError
 from crawler.items import Entry, Outcome, Record, Ticket
 from crawler.plan import Plan
 from crawler.run import Run
-from crawler.store import writer
+from crawler.store import process, writer
 from crawler.store.files import Files
 from crawler.store.ledger import NAME, Ledger
 from crawler.values import REDO, TOLERANCE
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from crawler.exceptions import ApiFetchError
+    from crawler.store.place import Place
 
 MEMORY: Final = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 """Where folders for many small runs lie: none of them needs a disk."""
@@ -97,10 +101,25 @@ class Done:
     error: ApiFetchError | None = None
 
 
+class InThread:
+    """What `writer.spawn` starts, in a thread of this process."""
+
+    def __init__(self, place: Place, orders: writer.Orders, their_socket: int) -> None:
+        told = {**asdict(orders), "directory": str(place.directory), "lock": place.fd}
+        engine = socket.socket(fileno=os.dup(their_socket))
+        self._thread = threading.Thread(target=process.serve, args=(engine, told))
+        self._thread.start()
+
+    def wait(self) -> int:
+        self._thread.join()
+        return 0
+
+
 def drive(plan: Plan, answer: Callable[[str], Answer] = lambda _: OK) -> Done:
     """Run to the end, or to where the store refuses. answer: told the name of a call."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(writer, "LINGER_S", 0.0)  # a call at a time has no company to wait for
+        patch.setattr(process, "LINGER_S", 0.0)  # a call at a time has no company to wait for
+        patch.setattr(writer, "spawn", InThread)  # so that a test can blow its fuse
         return asyncio.run(_drive(plan, answer))
 
 
@@ -156,7 +175,7 @@ async def _call(run: Run, call: Ticket, answer: Callable[[str], Answer], calls: 
     record.children = children
     for item in (record, *duplicates):
         await run.put(item)
-    await run._committed(lambda _ledger: None)
+    await run._committed(partial(run._writer.moved, []))
     if run.error is not None:
         raise StoreError
     for found in children:

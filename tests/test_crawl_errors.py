@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import ssl
 import subprocess
@@ -171,3 +172,15 @@ def test_every_mistake_is_one_sentence_and_leaves_nothing(api: ApiServer, crawl:
         assert len(result.stderr.splitlines()) <= 4, name
     assert set(crawl.cwd.iterdir()) == before | {crawl.cwd / ".harness"}
     assert api.stats()["requests"] == 0
+
+
+def test_what_may_have_been_carried_out_is_sent_once(api: ApiServer, crawl: Crawl) -> None:
+    """Though connections that are kept die: whoever sends again on another one may do a thing twice."""
+    lines = [{"url": api.url(f"/items/{n}?delay_ms=50")} for n in range(10)]
+    lines += [{"url": api.url(f"/drop/{n}"), "method": method} for n, method in enumerate(["POST", "PATCH", "post"])]
+    lines.append({"url": api.url("/flaky/1"), "method": "POST", "body": {"a": 1}})
+    (crawl.cwd / "items.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    result = crawl("items.jsonl", workers=5)
+    audit(result, 4)
+    assert outcomes(result) == {"ok": 10, "reset": 3, "http_error": 1}
+    assert set(api.seen().values()) == {1}

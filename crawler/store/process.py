@@ -15,7 +15,7 @@ import socket
 import sys
 import time
 import traceback
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -161,7 +161,12 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the engine hears them, and says when it is over
     orders: dict[str, Any] = json.loads(sys.argv[1])
-    with socket.socket(fileno=orders["socket"]) as engine:
+    serve(socket.socket(fileno=orders["socket"]), orders)
+
+
+def serve(engine: socket.socket, orders: dict[str, Any]) -> None:
+    """Commit what comes until the engine has said that it is done, or is gone; then close its socket."""
+    with engine:
         try:
             _serve(engine, orders)
         except Exception as exc:  # noqa: BLE001  # whatever it is, the engine must hear of it
@@ -174,14 +179,13 @@ def main() -> None:
 def _serve(engine: socket.socket, orders: dict[str, Any]) -> None:
     place = Place(Path(orders["directory"]), orders["lock"])
     durability = orders["durability"]
-    ledger = Ledger(place.directory, durable=durability != "process")
-    committer = Committer(
-        Files(place, durability), ledger, run=orders["run"], list_id=orders["list_id"], raw=orders["raw"],
-        levels=orders["levels"],
-    )  # fmt: skip
-    batch_records = 1 if durability == "strict" else BATCH_RECORDS
-    WriterProcess(engine, committer, ledger, run=orders["run"], batch_records=batch_records).serve()
-    ledger.close()
+    with closing(Ledger(place.directory, durable=durability != "process")) as ledger:
+        committer = Committer(
+            Files(place, durability), ledger, run=orders["run"], list_id=orders["list_id"], raw=orders["raw"],
+            levels=orders["levels"],
+        )  # fmt: skip
+        batch_records = 1 if durability == "strict" else BATCH_RECORDS
+        WriterProcess(engine, committer, ledger, run=orders["run"], batch_records=batch_records).serve()
 
 
 def _size(message: Message) -> int:

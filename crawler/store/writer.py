@@ -77,7 +77,7 @@ class Writer:
         self._socket.setblocking(False)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
         with theirs:
-            self._process = _spawn(place, orders, theirs.fileno())
+            self._process = spawn(place, orders, theirs.fileno())
         loop.add_reader(self._socket, self._hear)
 
     @property
@@ -186,7 +186,8 @@ class Writer:
         self._ended(error)
 
 
-def _spawn(place: Place, orders: Orders, their_socket: int) -> subprocess.Popen[bytes]:
+def spawn(place: Place, orders: Orders, their_socket: int) -> subprocess.Popen[bytes]:
+    """Start the process; its number of their socket, and the lock, are those of ours."""
     told = {
         "directory": str(place.directory), "lock": place.fd, "socket": their_socket, "durability": orders.durability,
         "run": orders.run, "list_id": orders.list_id, "raw": orders.raw, "levels": orders.levels,
