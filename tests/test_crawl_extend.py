@@ -242,3 +242,25 @@ def test_parse_may_be_of_any_kind_and_its_errors_are_the_records(api: ApiServer,
     )  # fmt: skip
     assert len(items) - len(mine_only) == len(urls)
     assert sorted(str(json.loads(line)) for line in (crawl.cwd / "items.seen").read_text().splitlines()) == mine_only
+
+
+def test_a_spider_that_closes_itself_keeps_what_it_has(api: ApiServer, crawl: Crawl) -> None:
+    closes = """
+from scrapy.exceptions import CloseSpider
+
+
+class Mine(ApiFetchSpider):
+    name = "mine"
+    arguments = frozenset({"last"})
+
+    def parse(self, response):
+        yield {"id": response.json()["id"]}
+        if response.json()["id"] == self.last:
+            raise CloseSpider("enough")
+"""
+    how = mine(crawl, closes)
+    result = crawl([api.url(f"/items/{n}") for n in range(100)], workers=1, last=3, _job="of scrapyd", **how)
+    assert audit(result, 75)["stop_reason"] == "enough"
+    assert api.url("/items/3") in by_url(result)
+    audit(crawl("items.txt", last=-1, **how), 0)
+    assert set(api.seen().values()) == {1}

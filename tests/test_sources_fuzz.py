@@ -135,7 +135,7 @@ def test_skipping_and_limits_leave_the_other_lines_as_they_are(
     if everything is None:
         return
     with closing(open_source(str(path), format=kind, skip=done.__contains__, limit=limit)) as source:
-        found = source.next_batch(1_000)
+        found = [item for batch in iter(lambda: source.next_batch(1_000), []) for item in batch]
     expected = everything[:limit]
     assert found == [item for item in expected if item.line not in done]
     assert (source.count, source.skipped) == (len(expected), len(expected) - len(found))

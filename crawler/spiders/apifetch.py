@@ -184,7 +184,9 @@ class ApiFetchSpider(Spider):
                     requests.append(self._request(child))
                 elif child is not None:
                     late.append(child)
-        except (CloseSpider, asyncio.CancelledError):
+        except CloseSpider as exc:  # not raised: the record, and the pages that it led to, would be lost
+            self._closing = asyncio.ensure_future(self.crawler.engine.close_spider_async(reason=exc.reason or "cancelled"))
+        except asyncio.CancelledError:
             raise
         except Exception as exc:
             self.logger.exception("%s failed on line %s", callback.__name__, record.line)

@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crawler.store.writer import BATCH_RECORDS, QUEUE_RECORDS
+from crawler.store.process import BATCH_RECORDS
+from crawler.store.writer import QUEUE_RECORDS
 from tests.harness import ApiServer, Crawl, write_list
 
 if TYPE_CHECKING:

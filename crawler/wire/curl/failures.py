@@ -20,6 +20,7 @@ from scrapy.exceptions import (
 from crawler.items import Outcome
 
 TIMED_OUT: Final = 28
+ABORTED: Final = 42  # by ourselves, rather than be sent again (options.py)
 
 
 class TlsError(DownloadFailedError):
@@ -53,10 +54,10 @@ class TooLargeError(DownloadCancelledError):
 
 
 _TLS: Final = (35, 51, 53, 54, 58, 59, 60, 64, 66, 77, 80, 82, 83, 90, 91, 98)
-_BAD_RESPONSE: Final = (8, 16, 43, 61, 92, 95, 100)  # weird reply, HTTP/2 framing and streams, too large headers
+_BAD_RESPONSE: Final = (1, 8, 16, 43, 61, 92, 95, 100)
+# version or status unknown, weird reply, HTTP/2 framing and streams, too large headers
 
 FAILURES: Final[dict[int, type[Exception]]] = {
-    1: UnsupportedURLSchemeError,
     3: UnsupportedURLSchemeError,  # malformed; cannot happen to a URL that was checked
     4: UnsupportedURLSchemeError,
     5: ProxyError,  # its name cannot be resolved
@@ -73,9 +74,23 @@ FAILURES: Final[dict[int, type[Exception]]] = {
     **dict.fromkeys(_BAD_RESPONSE, BadResponseError),
 }
 
+_BY_MESSAGE: Final = (
+    (16, "", ResetError),  # closed, in HTTP/2; where something else is wrong, it says what
+    (56, "Too large response headers", BadResponseError),
+    (56, "nghttp2 recv error", BadResponseError),  # a flood of frames
+    (92, "reset by server", ResetError),
+)
+"""Codes that mean more than one thing: the code, what its message holds (empty: that there is none), the exception."""
+
 
 def failure(code: int, message: str, url: str, timeout_s: float) -> Exception:
     """The exception for a result code. url: as the middlewares know it."""
     if code == TIMED_OUT:
         return DownloadTimeoutError(f"Getting {url} took longer than {timeout_s:g} seconds: {message}")
-    return FAILURES.get(code, ResetError)(f"{message} (libcurl {code})")
+    if code == ABORTED:
+        message = "the connection ended without an answer; what may have been carried out is not sent again"
+    kind = FAILURES.get(code, ResetError)
+    for known, words, other in _BY_MESSAGE:
+        if code == known and (words in message if words else not message):
+            kind = other
+    return kind(f"{message} (libcurl {code})")

@@ -82,10 +82,10 @@ class CurlDownloadHandler(BaseDownloadHandler):
         try:
             self._loop.start(handle, partial(_resolve, ended))
             self._watch_stalls()
-            code, message = await ended
-            meta["download_latency"] = time.monotonic() - started_s
-            return self._response(request, transfer, handle, (code, message), timeout_s)
+            result = await ended
+            return self._response(request, transfer, handle, result, timeout_s)
         finally:
+            meta["download_latency"] = time.monotonic() - started_s
             del self._running[handle]
             self._loop.cancel(handle)  # if it still runs: this call was cancelled
             self._give_back(handle, request)
@@ -133,7 +133,7 @@ class CurlDownloadHandler(BaseDownloadHandler):
                 transfer.stop.response = response
                 raise transfer.stop
             return response
-        if transfer.broken is not None:
+        if code and transfer.broken is not None:
             raise transfer.broken
         if code:
             lost = transfer.lost(code, message)
@@ -143,6 +143,7 @@ class CurlDownloadHandler(BaseDownloadHandler):
                 self._warn_of_data_loss(request)
                 raise lost
             return self._make(request, transfer, handle, ["dataloss"])
+        transfer.check_whole()
         return self._make(request, transfer, handle, None)
 
     def _make(self, request: Request, transfer: Transfer, handle: pycurl.Curl, flags: list[str] | None) -> Response:

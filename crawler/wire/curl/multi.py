@@ -99,8 +99,8 @@ class CurlLoop:
             left, succeeded, failed = self._multi.info_read()
             for handle in succeeded:
                 self._finish(handle, 0, "")
-            for handle, code, message in failed:
-                self._finish(handle, code, message)
+            for handle, code, message in failed:  # it may quote what the server sent: bytes, escapes of terminals
+                self._finish(handle, code, message.encode("unicode_escape").decode("ascii"))
 
     def _finish(self, handle: pycurl.Curl, code: int, message: str) -> None:
         self._multi.remove_handle(handle)

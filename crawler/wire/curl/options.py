@@ -19,8 +19,11 @@ import certifi
 import pycurl
 
 from crawler.exceptions import ArgumentError
+from crawler.items import IDEMPOTENT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from scrapy import Request
     from scrapy.settings import BaseSettings
 
@@ -144,6 +147,8 @@ def add_special(handle: pycurl.Curl, request: Request, options: Options) -> None
         if body or method in {"POST", "PUT", "PATCH"}:
             put(pycurl.POSTFIELDS, body)  # an empty one sends Content-Length: 0, which servers want to see
         put(pycurl.CUSTOMREQUEST, method)
+    if method not in IDEMPOTENT:
+        put(pycurl.PREREQFUNCTION, _once())
     if _LOWER_CASE_HEX.search(request.url) and not request.meta.get("proxy"):
         # libcurl writes %2f as %2F, which is another URL to whoever signed the first one.
         target = urlsplit(request.url)
@@ -157,6 +162,12 @@ def add_special(handle: pycurl.Curl, request: Request, options: Options) -> None
         put(pycurl.PROXY_SSL_VERIFYHOST, 2 if options.verify else 0)
         put(pycurl.PROXY_CAINFO, options.ca_file)
         _authenticate(handle, request, options.proxy_auth_encoding)
+
+
+def _once() -> Callable[..., int]:
+    """Let a request go out a first time only: when a kept connection dies, libcurl would send it again on another."""
+    answers = iter([pycurl.PREREQFUNC_OK])
+    return lambda *_addresses: next(answers, pycurl.PREREQFUNC_ABORT)
 
 
 def header_lines(request: Request) -> list[bytes]:

@@ -13,7 +13,7 @@ from scrapy import signals
 from scrapy.exceptions import ResponseDataLossError, StopDownload
 from twisted.python.failure import Failure
 
-from crawler.wire.curl.failures import BadResponseError, TooLargeError
+from crawler.wire.curl.failures import BadResponseError, ResetError, TooLargeError
 from crawler.wire.curl.head import Head, parse_head
 
 if TYPE_CHECKING:
@@ -25,15 +25,18 @@ logger = logging.getLogger(__name__)
 
 ABORT: Final = -1  # what a callback returns to end the transfer
 
-DATA_LOSS: Final = (18, 56)
+DATA_LOSS: Final = (18, 56, 92)
 """Codes after which what has come may be asked for with DOWNLOAD_FAIL_ON_DATALOSS=False: cut, or broken off."""
+
+NO_BODY: Final = frozenset({204, 304})
+"""Statuses whose Content-Length, if there is one, says nothing of what follows (RFC 9112, section 6.3)."""
 
 
 class Transfer:
     """Collects one response. max_bytes, warn_bytes: 0 for no limit. listen: which of the two signals is read."""
 
     __slots__ = (
-        "_crawler", "_head", "_listens", "_max_bytes", "_request", "_warn_bytes", "broken", "chunks", "lines", "size",
+        "_announced", "_crawler", "_head", "_listens", "_max_bytes", "_request", "_warn_bytes", "broken", "chunks", "lines", "size",
         "stop",
     )  # fmt: skip
 
@@ -46,6 +49,7 @@ class Transfer:
         self._warn_bytes = warn_bytes
         self._listens = listens  # to headers_received, to bytes_received
         self._head: Head | None = None
+        self._announced: int | None = None  # Content-Length, once a body has begun
         self.lines: list[bytes] = []
         self.chunks: list[bytes] = []
         self.size = 0
@@ -60,15 +64,16 @@ class Transfer:
 
     @property
     def head(self) -> Head:
-        """The final head. Raises BadResponseError when none has come, or one that says two lengths."""
+        """The final head. Raises ResetError when it is not whole, BadResponseError when it is malformed."""
         if self._head is None:
             try:
-                self._head = parse_head(self.lines)
+                head = parse_head(self.lines)
+            except EOFError:
+                raise ResetError("the connection ended within the head of the response") from None
             except ValueError as exc:
-                raise BadResponseError("no HTTP response head") from exc
-            if b"Content-Length" in self._head.headers and b"Transfer-Encoding" in self._head.headers:
-                # RFC 9112, section 6.3: an attempt at response smuggling, or a broken server.
-                raise BadResponseError("Content-Length and Transfer-Encoding in one response")
+                raise BadResponseError(f"no head of an HTTP response: {exc}") from exc
+            _check_framing(head)
+            self._head = head
         return self._head
 
     @property
@@ -106,7 +111,7 @@ class Transfer:
         head = self._try_head()
         if head is None:
             return False
-        length = head.content_length
+        length = self._announced = head.content_length
         if length is None:
             return True
         if self._max_bytes and length > self._max_bytes:
@@ -116,10 +121,22 @@ class Transfer:
             self._warn("Expected to receive", length)
         return True
 
+    def check_whole(self) -> None:
+        """Raise what is wrong with a response that libcurl takes for a whole one.
+
+        It reads a Content-Length beyond 64 bits as none.
+        """
+        if not self.chunks and self._request.method != "HEAD" and self.head.status not in NO_BODY:
+            self._announced_fits()
+        if self.broken is not None:
+            raise self.broken
+        if self._announced is not None and self.size != self._announced:
+            raise ResponseDataLossError(f"{self.size} bytes of {self._announced}")
+
     def _try_head(self) -> Head | None:
         try:
             return self.head
-        except BadResponseError as exc:
+        except (BadResponseError, ResetError) as exc:
             self.broken = exc
             return None
 
@@ -157,9 +174,21 @@ class Transfer:
 
     def lost(self, code: int, message: str) -> ResponseDataLossError | None:
         """The error for a body that was cut, if that is what *code* means."""
-        return ResponseDataLossError(message) if code in DATA_LOSS and self.chunks_expected else None
+        if code not in DATA_LOSS:
+            return None
+        head = self._try_head()
+        return ResponseDataLossError(message) if head is not None and head.status >= 200 else None
 
-    @property
-    def chunks_expected(self) -> bool:
-        """Whether a head has come, so that only the body was cut."""
-        return any(line in {b"\r\n", b"\n"} for line in self.lines)
+
+def _check_framing(head: Head) -> None:
+    """Raise BadResponseError where two readers would see two bodies: smuggling, or a broken server.
+
+    Source: RFC 9112, sections 6.1 and 6.3. No transfer coding but chunked was asked for.
+    """
+    codings = head.headers.getlist(b"Transfer-Encoding")
+    if not codings:
+        return
+    if b"Content-Length" in head.headers:
+        raise BadResponseError("Content-Length and Transfer-Encoding in one response")
+    if head.protocol == "HTTP/1.0" or b",".join(codings).lower() != b"chunked":
+        raise BadResponseError("a Transfer-Encoding that is not chunked alone, in HTTP/1.1")
