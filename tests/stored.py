@@ -12,7 +12,6 @@ import os
 import socket
 import sqlite3
 import threading
-from collections import Counter
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -31,6 +30,7 @@ from crawler.store.ledger import NAME, Ledger
 from crawler.values import REDO, TOLERANCE
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable, Iterator
     from pathlib import Path
 

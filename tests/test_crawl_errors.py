@@ -176,7 +176,7 @@ def test_every_mistake_is_one_sentence_and_leaves_nothing(api: ApiServer, crawl:
 
 def test_what_may_have_been_carried_out_is_sent_once(api: ApiServer, crawl: Crawl) -> None:
     """Though connections that are kept die: whoever sends again on another one may do a thing twice."""
-    lines = [{"url": api.url(f"/items/{n}?delay_ms=50")} for n in range(10)]
+    lines: list[dict[str, object]] = [{"url": api.url(f"/items/{n}?delay_ms=50")} for n in range(10)]
     lines += [{"url": api.url(f"/drop/{n}"), "method": method} for n, method in enumerate(["POST", "PATCH", "post"])]
     lines.append({"url": api.url("/flaky/1"), "method": "POST", "body": {"a": 1}})
     (crawl.cwd / "items.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))

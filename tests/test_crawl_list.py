@@ -53,6 +53,9 @@ def test_every_line_is_one_record_with_the_body_that_the_server_sent(
     assert summary["run"]["calls"] == len(paths) == api.stats()["requests"]
     assert 1 <= api.stats()["peak"] <= workers
     assert summary["run"]["bytes"] == sum(row["bytes"] for row in rows)
+    assert result.rows("select sum(calls) as calls, sum(bytes) as bytes from timeline") == [
+        {"calls": len(paths), "bytes": summary["run"]["bytes"]}
+    ]
 
 
 def test_raw_keeps_the_bytes_alone(api: ApiServer, crawl: Crawl) -> None:

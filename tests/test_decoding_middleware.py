@@ -21,8 +21,8 @@ from scrapy.exceptions import NotConfigured
 from scrapy.http import HtmlResponse, JsonResponse, Response, TextResponse
 from scrapy.utils.test import get_crawler
 
-from crawler.wire.decompression import INLINE_BYTES, INLINE_CODED_BYTES, DecodingMiddleware
 from crawler.exceptions import CallError, DecodeError, TooLargeError, TruncatedError, UnknownCodingError
+from crawler.wire.decompression import INLINE_BYTES, INLINE_CODED_BYTES, DecodingMiddleware
 from tests.audit import audit, by_url
 
 if sys.version_info >= (3, 14):

@@ -15,10 +15,24 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crawler.accounting import ExitCode
-from crawler.exceptions import OtherListError, OtherRunError, StoreError
+from crawler.exceptions import StoreError
 from crawler.items import Outcome
-from crawler.store.place import Place
-from tests.stored import MEMORY, BROKEN, NOT_FOUND, OK, ORIGIN, SILENT, Answer, Done, audit, drive, files, kill_after, make_plan, rows
+from tests.stored import (
+    BROKEN,
+    MEMORY,
+    NOT_FOUND,
+    OK,
+    ORIGIN,
+    SILENT,
+    Answer,
+    Done,
+    audit,
+    drive,
+    files,
+    kill_after,
+    make_plan,
+    rows,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +75,7 @@ REDONE: dict[str, tuple[str, Answer, Answer]] = {
 def test_a_redo_killed_at_any_step_is_mended_by_the_same_command(
     tmp_path: Path, redo: str, before: Answer, after: Answer
 ) -> None:
-    """After each kill the ledger and the files agree, and no ok record was lost; then the redo ends as if none had been."""
+    """After each kill ledger and files agree, and no ok record was lost; then the redo ends as if none had been."""
     steps, killed = 0, True
     while killed:
         folder = tmp_path / str(steps)
@@ -118,6 +132,9 @@ PAGES = {"p": ("p/2", "p/3"), "p/2": ("p/3",), "q": ("p/2", "a")}
 NAMES = ["a", "b", "c", "p", "q", "p/2", "!", "!!"]
 ANSWERS = [OK, NOT_FOUND, BROKEN, SILENT]
 
+Stage = tuple[list[str] | None, str, int | None, int]
+"""A run: the list's lines if they are edited before it, its redo, the step at which it is killed, its API's mood."""
+
 stages = st.tuples(
     st.lists(st.sampled_from(NAMES), max_size=6) | st.none(),
     st.sampled_from(["none", "retryable", "failed", "all", "404"]),
@@ -127,10 +144,16 @@ stages = st.tuples(
 
 
 @pytest.mark.parametrize("number", [False, True], ids=["duplicates=skip", "duplicates=fetch"])
-@settings(max_examples=int(__import__('os').environ.get('EX','40')), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=int(__import__("os").environ.get("EX", "40")),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 @given(history=st.lists(stages, min_size=1, max_size=5), last=stages)
 def test_after_any_history_of_edits_kills_and_redos_every_line_has_one_record(
-    number: bool, history: list[tuple[list[str] | None, str, int | None, int]], last: tuple[list[str] | None, str, int | None, int]
+    number: bool,
+    history: list[tuple[list[str] | None, str, int | None, int]],
+    last: tuple[list[str] | None, str, int | None, int],
 ) -> None:
     with TemporaryDirectory(dir=MEMORY) as directory:
         folder = Path(directory)

@@ -58,7 +58,8 @@ def test_a_file_lies_as_many_folders_deep_as_asked(place: Place, store: Files, l
 
 def test_a_reader_never_sees_a_part_of_a_file(place: Place, store: Files) -> None:
     """Under its final name it is whole from the first moment, also while another one is replaced."""
-    sizes, seen, ended = [3_000_000, 2_000_000] * 10, set(), threading.Event()
+    seen: set[int] = set()
+    sizes, ended = [3_000_000, 2_000_000] * 10, threading.Event()
 
     def read() -> None:
         while not ended.is_set():
@@ -170,8 +171,8 @@ def test_a_folder_where_a_file_should_be_is_named(place: Place, store: Files) ->
     (place.directory / NAME).mkdir(parents=True)
     with pytest.raises(StoreError, match=f"cannot write {place.directory}/{NAME}: Is a directory"):
         store.put(NAME, b"{}", staged=False)
+    store.put(NAME, b"{}", staged=True)
     with pytest.raises(StoreError, match=f"cannot settle {place.directory}/{NAME}: Is a directory"):
-        store.put(NAME, b"{}", staged=True)
         store.settle(UUID, NAME, levels=1)
     with pytest.raises(StoreError, match=f"cannot remove {place.directory}/{NAME}: Is a directory"):
         store.settle(UUID, None, levels=1)
@@ -261,9 +262,7 @@ def test_each_file_and_each_changed_folder_is_synced_where_no_one_call_does_it(
     assert synced == ["3f"]
 
 
-def test_folders_of_a_killed_run_are_synced_too(
-    place: Place, synced: list[str]
-) -> None:
+def test_folders_of_a_killed_run_are_synced_too(place: Place, synced: list[str]) -> None:
     """It may have made them a moment before."""
     (place.directory / NAME).parent.mkdir(parents=True)
     store = Files(place, "strict")
@@ -275,7 +274,7 @@ def test_folders_of_a_killed_run_are_synced_too(
 def test_strict_and_process_do_without_syncfs(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "_find_syncfs", lambda: pytest.fail("looked for"))
     for durability in ("strict", "process"):
-        store = Files(place, durability)  # type: ignore[arg-type]
+        store = Files(place, durability)
         store.put(NAME, b"{}", staged=False)
         store.barrier()
 
@@ -313,6 +312,6 @@ def test_a_failed_fsync_is_an_error(place: Place, monkeypatch: pytest.MonkeyPatc
     store = Files(place, "strict")
     store.put(NAME, b"{}", staged=False)
     monkeypatch.setattr(os, "fsync", fail)
-    monkeypatch.setattr(room.sys, "platform", "linux")
+    monkeypatch.setattr("sys.platform", "linux")
     with pytest.raises(StoreError, match=r"cannot sync .*: Input/output error"):
         store.barrier()

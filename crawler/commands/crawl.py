@@ -20,6 +20,8 @@ _CHATTER: Final = (
     "Enabled ",
     "Scrapy %(version)s started",
     "Spider opened",
+    "Spider closed",
+    "Closing spider",
     "Crawled %(pages)d pages",
 )
 """How INFO lines begin that list components and settings, or count pages: for DEBUG, not for everyone."""

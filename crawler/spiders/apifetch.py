@@ -185,7 +185,8 @@ class ApiFetchSpider(Spider):
                 elif child is not None:
                     late.append(child)
         except CloseSpider as exc:  # not raised: the record, and the pages that it led to, would be lost
-            self._closing = asyncio.ensure_future(self.crawler.engine.close_spider_async(reason=exc.reason or "cancelled"))
+            closing = self.crawler.engine.close_spider_async(reason=exc.reason or "cancelled")
+            self._closing = asyncio.ensure_future(closing)
         except asyncio.CancelledError:
             raise
         except Exception as exc:

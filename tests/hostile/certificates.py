@@ -89,14 +89,15 @@ def make_contexts(folder: Path) -> tuple[Path, dict[str, ssl.SSLContext]]:
     contexts = {name: signed.context(folder) for name, signed in of.items()}
     contexts["h2"] = good.context(folder)
     contexts["h2"].set_alpn_protocols(["h2"])
-    contexts["tls-1.2"] = good.context(folder)
-    contexts["tls-1.2"].maximum_version = ssl.TLSVersion.TLSv1_2
-    contexts["tls-1.0"] = good.context(folder)
-    contexts["tls-1.0"].set_ciphers("ALL:@SECLEVEL=0")
-    contexts["tls-1.0"].minimum_version = contexts["tls-1.0"].maximum_version = ssl.TLSVersion.TLSv1
+    contexts["at-most-1.2"] = good.context(folder)
+    contexts["at-most-1.2"].maximum_version = ssl.TLSVersion.TLSv1_2
+    contexts["at-most-1.0"] = good.context(folder)
+    contexts["at-most-1.0"].set_ciphers("ALL:@SECLEVEL=0")
+    contexts["at-most-1.0"].minimum_version = contexts["at-most-1.0"].maximum_version = ssl.TLSVersion.TLSv1
     contexts["asks-for-a-certificate"] = good.context(folder)
     contexts["asks-for-a-certificate"].load_verify_locations(ca_file)
     contexts["asks-for-a-certificate"].verify_mode = ssl.CERT_REQUIRED
+    contexts["asks-for-a-certificate"].maximum_version = ssl.TLSVersion.TLSv1_2  # later the client hears of it too late
     return ca_file, contexts
 
 

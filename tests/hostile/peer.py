@@ -73,6 +73,7 @@ class Peer:
             raise ConnectionResetError
         self._writer.write(data)
         await self._writer.drain()
+        await asyncio.sleep(0)  # drain() may return at once; the loop's turn tells that the client has left
 
     async def wait(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

@@ -201,9 +201,7 @@ REFUSED: Final = (
         name="redirect-two-locations",
         note="two Locations that differ",
         serve=two_locations,
-        outcome=Outcome.BAD_REDIRECT,
-        status=302,
-        todo="RedirectMiddleware follows the last one",
+        outcome=Outcome.BAD_RESPONSE,
     ),
     Behaviour(
         name="redirect-refused",

@@ -32,7 +32,7 @@ def unread(how: End) -> Behaviour:
     return Behaviour(
         name=f"{how.name.lower()}-at-once",
         note=f"{WORDS[how]} before the request is read",
-        serve=blurts(how),
+        serve=blurts(PAUSE_S, how),  # at once, it would be a connection that is refused
         outcome=Outcome.RESET,
     )
 

@@ -45,7 +45,7 @@ def good(name: str, note: str, serve: Serve, door: Door = TLS) -> Behaviour:
 
 GROUP: Final = (
     good("tls", "a certificate of an authority that is trusted", says(answer())),
-    good("tls-1.2", "TLS 1.2 at most", says(answer()), Door("https", "tls-1.2")),
+    good("tls-at-most-1.2", "TLS 1.2 at most", says(answer()), Door("https", "at-most-1.2")),
     good("tls-no-goodbye", "Content-Length, and no goodbye behind the body", says(answer(), VANISH)),
     good(
         "tls-no-goodbye-chunked",
@@ -60,8 +60,8 @@ GROUP: Final = (
     refused("wrong-address", "a certificate for another address"),
     refused("name-in-subject-only", "the right name in the subject, where nobody looks any more"),
     refused("signed-by-a-leaf", "a certificate that another server signed"),
-    refused("tls-1.0", "TLS 1.0 at most"),
-    refused("asks-for-a-certificate", "the client must show a certificate, and has none"),
+    refused("at-most-1.0", "TLS 1.0 at most"),
+    refused("asks-for-a-certificate", "the client must show a certificate, and has none (TLS 1.2)"),
     fails(
         "tls-cut-body",
         "no length, no goodbye: it may have been cut",
@@ -72,7 +72,7 @@ GROUP: Final = (
     fails("tls-is-plain", "plain HTTP on the port for TLS", blurts(answer(), HANG)),
     fails("tls-is-silent", "accepts, and does not shake hands", blurts(HANG), Outcome.TIMEOUT),
     fails("tls-closes", "closed before the handshake", blurts(FIN)),
-    fails("tls-resets", "reset before the handshake", blurts(RESET)),
+    fails("tls-resets", "reset before the handshake", blurts(0.05, RESET)),
     fails(
         "tls-handshake-cut",
         "closed within the first record of the handshake",

@@ -24,8 +24,8 @@ from crawler.accounting import Tally
 from crawler.items import Entry, Outcome, Record, Ticket, uuid_text
 from crawler.store import ledger as room
 from crawler.store.ledger import NAME, Ledger
-from crawler.store.resume import Bits, Resume
 from crawler.store.process import BATCH_RECORDS
+from crawler.store.resume import Bits, Resume
 from crawler.values import REDO
 
 if TYPE_CHECKING:

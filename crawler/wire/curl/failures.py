@@ -54,8 +54,7 @@ class TooLargeError(DownloadCancelledError):
 
 
 _TLS: Final = (35, 51, 53, 54, 58, 59, 60, 64, 66, 77, 80, 82, 83, 90, 91, 98)
-_BAD_RESPONSE: Final = (1, 8, 16, 43, 61, 92, 95, 100)
-# version or status unknown, weird reply, HTTP/2 framing and streams, too large headers
+_BAD_RESPONSE: Final = (1, 8, 16, 43, 61, 92, 95, 100)  # no HTTP version we know, HTTP/2 framing, too large headers...
 
 FAILURES: Final[dict[int, type[Exception]]] = {
     3: UnsupportedURLSchemeError,  # malformed; cannot happen to a URL that was checked

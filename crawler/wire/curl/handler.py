@@ -133,7 +133,7 @@ class CurlDownloadHandler(BaseDownloadHandler):
                 transfer.stop.response = response
                 raise transfer.stop
             return response
-        if code and transfer.broken is not None:
+        if transfer.broken is not None:
             raise transfer.broken
         if code:
             lost = transfer.lost(code, message)

@@ -43,8 +43,8 @@ def parse_head(lines: list[bytes]) -> Head:
             fields[-1] = (fields[-1][0], fields[-1][1] + b" " + line.strip())
         elif colon:
             bare = name.strip()
-            if bare != name and bare.lower() in _FRAMING:
-                raise ValueError("a space beside the name of a header that says where the body ends")  # libcurl skips it
+            if bare != name and bare.lower() in _FRAMING:  # libcurl knows it by its bare name alone
+                raise ValueError("a space beside the name of a header that says where the body ends")
             fields.append((bare, value.strip()))
     else:
         raise EOFError

@@ -36,8 +36,8 @@ class Transfer:
     """Collects one response. max_bytes, warn_bytes: 0 for no limit. listen: which of the two signals is read."""
 
     __slots__ = (
-        "_announced", "_crawler", "_head", "_listens", "_max_bytes", "_request", "_warn_bytes", "broken", "chunks", "lines", "size",
-        "stop",
+        "_announced", "_crawler", "_head", "_listens", "_max_bytes", "_request", "_warn_bytes", "broken", "chunks",
+        "lines", "size", "stop",
     )  # fmt: skip
 
     def __init__(
