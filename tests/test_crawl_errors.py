@@ -182,5 +182,7 @@ def test_what_may_have_been_carried_out_is_sent_once(api: ApiServer, crawl: Craw
     (crawl.cwd / "items.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     result = crawl("items.jsonl", workers=5)
     audit(result, 4)
-    assert outcomes(result) == {"ok": 10, "reset": 3, "http_error": 1}
+    assert outcomes(result) == {"ok": 10, "unknown": 3, "http_error": 1}
     assert set(api.seen().values()) == {1}
+    crawl("items.jsonl")
+    assert set(api.seen("/drop").values()) == {1}  # nor by the same command again

@@ -159,7 +159,7 @@ class ApiFetchSpider(Spider):
         if isinstance(exc, (StoppedError, StoreError)):
             return ()  # not finished: it stays for the next run
         ticket: Ticket = request.meta[TICKET]
-        outcome, error = outcome_of_exception(exc)
+        outcome, error = outcome_of_exception(exc, request.method)
         response = getattr(exc, "response", None)
         record = make_record(ticket, request, outcome, response=response, error=error)
         if ticket.errback is None:

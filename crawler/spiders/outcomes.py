@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from OpenSSL import SSL
 from scrapy import exceptions as scrapy_errors
 
-from crawler.items import Outcome
+from crawler.items import IDEMPOTENT, Outcome
 
 if TYPE_CHECKING:
     from scrapy.http import Response
@@ -22,6 +22,9 @@ _BY_EXCEPTION: Final[tuple[tuple[type[BaseException], Outcome], ...]] = (
     (OSError, Outcome.DECODE),  # HttpCompressionMiddleware on a body that is not what its coding says
 )
 
+_MAYBE_CARRIED_OUT: Final = frozenset({Outcome.TIMEOUT, Outcome.RESET, Outcome.TRUNCATED, Outcome.DECODE})
+"""After these the server may have done what it was asked for: `unknown` for a method that may not be repeated."""
+
 
 def outcome_of_response(response: Response, *, ranged: bool) -> tuple[Outcome, str | None]:
     """The outcome of a whole response, and why it is not ok. ranged: the request asked for a part."""
@@ -35,8 +38,15 @@ def outcome_of_response(response: Response, *, ranged: bool) -> tuple[Outcome, s
     return Outcome.BAD_RESPONSE, f"{status} is no final HTTP status"
 
 
-def outcome_of_exception(exc: BaseException) -> tuple[Outcome, str]:
+def outcome_of_exception(exc: BaseException, method: str) -> tuple[Outcome, str]:
     """The outcome of a call without a usable response, and the reason in words."""
+    outcome, reason = _outcome_of_exception(exc)
+    if method not in IDEMPOTENT and outcome in _MAYBE_CARRIED_OUT:
+        return Outcome.UNKNOWN, f"{outcome}: {reason}; it may have been carried out, redo=failed repeats it"
+    return outcome, reason
+
+
+def _outcome_of_exception(exc: BaseException) -> tuple[Outcome, str]:
     reason = str(exc) or type(exc).__name__
     own = getattr(exc, "outcome", None)  # an exception may carry the outcome that it means
     if isinstance(own, Outcome):
