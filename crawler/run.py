@@ -271,7 +271,8 @@ class Run:
         summary = conclude()
         try:
             if self.error is None:
-                write_lists(self._ledger, self.plan.out)
+                whole = self.tally.read_to_end and not self.inside and not self.plan.limit
+                write_lists(self._ledger, self.plan.out, self.begun.list_id if whole else None)
                 write_summary(self.plan.out, summary)
                 runs.end(self._ledger, self.begun.run, summary, read_to_end=self.tally.read_to_end)
         except StoreError as exc:

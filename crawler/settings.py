@@ -1,7 +1,7 @@
 """The wiring, in one place: every component, and every default that is not Scrapy's, with its reason.
 
 Whatever is set here can be overruled with -s, by a spider's custom_settings, or by scrapyd's setting=.
-The project's own settings, all APIFETCH_*, have their defaults in crawler/arguments.py.
+The project's own settings, all APIFETCH_*, have their defaults in crawler/arguments/.
 """
 
 from importlib.util import find_spec

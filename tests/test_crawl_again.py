@@ -205,3 +205,10 @@ def test_a_list_may_be_named_in_any_way_and_lie_below_its_results(api: ApiServer
         assert "2 lines of this list that stand: 1 ok, 1 failed" in result.stderr
         assert result.returncode == 8
     assert set(api.seen().values()) == {1}
+
+
+def test_a_failed_line_that_is_removed_from_the_list_leaves_failed_jsonl(api: ApiServer, crawl: Crawl) -> None:
+    items = write_list(crawl.cwd / "items.txt", [api.url("/items/1"), api.url("/missing/1"), api.url("/missing/2")])
+    assert [line["url"] for line in crawl(items).lines("failed.jsonl")] == [api.url(f"/missing/{n}") for n in (1, 2)]
+    write_list(items, [api.url("/items/1"), api.url("/missing/2")])
+    assert [line["url"] for line in crawl(items).lines("failed.jsonl")] == [api.url("/missing/2")]

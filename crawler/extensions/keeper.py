@@ -19,7 +19,7 @@ from scrapy.exceptions import CloseSpider, NotConfigured
 
 from crawler import __version__
 from crawler.accounting import ExitCode
-from crawler.arguments import ARGUMENTS
+from crawler.arguments import ARGUMENTS, Argument
 from crawler.exceptions import ApiFetchError, ListError, OtherListError, OtherRunError, StoreError
 from crawler.extensions.runlog import RunLog
 from crawler.extensions.words import ending, opening
@@ -212,7 +212,7 @@ def _plan(settings: BaseSettings) -> Plan:
             "duplicates": settings["APIFETCH_DUPLICATES"],
             "APIFETCH_FOLDER_LEVELS": str(settings["APIFETCH_FOLDER_LEVELS"]),
         },
-        arguments={row.name: row.shown(str(settings[row.setting])) for row in ARGUMENTS if row.ready},
+        arguments={row.name: _shown(row, settings[row.setting]) for row in ARGUMENTS if row.ready},
         versions={
             "apifetch": __version__,
             "scrapy": scrapy.__version__,
@@ -220,3 +220,10 @@ def _plan(settings: BaseSettings) -> Plan:
             "python": platform.python_version(),
         },
     )
+
+
+def _shown(row: Argument, value: object) -> object:
+    """An argument for summary.json: as JSON can hold it, a secret as stars."""
+    if value is None or isinstance(value, int | float):
+        return value
+    return row.shown(str(value)) if value != () else None

@@ -20,7 +20,7 @@ _MEANINGS: Final = {
     ExitCode.BUG: "a bug: some lines have no record although nothing stopped the run",
     ExitCode.USAGE: "the list could not be read to its end",
     ExitCode.DISK: "the disk refused; make room, then run the same command again",
-    ExitCode.NO_ANSWER: "some lines got no usable answer; run the same command again to retry them",
+    ExitCode.NO_ANSWER: "some lines got no usable answer; the same command again retries what may pass",
     ExitCode.NOT_OK: "some lines were answered, but not ok",
     ExitCode.INVALID: "all is fetched but the lines that cannot be read",
     ExitCode.STOPPED: "stopped before the end; run the same command again to go on",
@@ -57,8 +57,8 @@ def ending(summary: Mapping[str, Any], out: Path) -> Iterator[str]:
     elif not this["calls"] and equation["left"] == 0:
         yield "Nothing to do: every line has its record. redo=failed, redo=all or redo=404,5xx would fetch again"
     yield (
-        f"{this['calls']:,} calls in {duration(this['seconds'])} ({this['calls_per_s']:,} per second), "
-        f"{this['files']:,} files, {size(this['bytes'])}, {this['retries']:,} retries"
+        f"{counted(this['calls'], 'call')} in {duration(this['seconds'])} ({this['calls_per_s']:,} per second), "
+        f"{counted(this['files'], 'file')}, {size(this['bytes'])}, {counted(this['retries'], 'retry', 'retries')}"
     )
     if this["statuses"]:
         yield "Statuses: " + ", ".join(f"{status}: {n:,}" for status, n in this["statuses"].items())
@@ -66,7 +66,7 @@ def ending(summary: Mapping[str, Any], out: Path) -> Iterator[str]:
         yield "Not ok: " + ", ".join(f"{reason}: {n:,}" for reason, n in this["failures"].items())
     if this["kept"]:
         yield f"{this['kept']:,} earlier ok records stand, since fetching them again failed"
-    left, right = f"{number(equation['lines'])} lines", ["ok", "failed", "invalid", "duplicate", "left"]
+    left, right = counted(equation["lines"], "line"), ["ok", "failed", "invalid", "duplicate", "left"]
     if equation["followed"]:
         left += f" + {number(equation['followed'])} followed"
     yield f"{left} = " + " + ".join(f"{number(equation[name])} {name}" for name in right)
@@ -77,6 +77,10 @@ def ending(summary: Mapping[str, Any], out: Path) -> Iterator[str]:
 
 def number(value: int | str) -> str:
     return value if isinstance(value, str) else f"{value:,}"
+
+
+def counted(value: int | str, one: str, many: str = "") -> str:
+    return f"{number(value)} {one if value == 1 else many or one + 's'}"
 
 
 def size(count: float) -> str:

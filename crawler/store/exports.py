@@ -27,14 +27,18 @@ SUMMARY: Final = "summary.json"
 # CROSS JOIN: SQLite then begins with the few requests that are kept, not with all calls.
 _FAILED_SQL: Final = """
 SELECT r.request, r.body, c.outcome, c.status, c.error FROM requests r CROSS JOIN calls c ON c.id = r.record
-WHERE c.outcome IS NOT NULL AND c.outcome != 'ok' AND c.state != 1 ORDER BY c.line IS NULL, c.line, c.id
+WHERE c.outcome IS NOT NULL AND c.outcome != 'ok' AND c.state != 1
+  AND (? IS NULL OR c.list = ? OR c.parent IS NOT NULL) ORDER BY c.line IS NULL, c.line, c.id
 """
 
 
-def write_lists(ledger: Ledger, directory: Path) -> None:
-    """Write failed.jsonl (a valid list of the calls that failed) and invalid.jsonl. Raises StoreError."""
+def write_lists(ledger: Ledger, directory: Path, list_id: int | None) -> None:
+    """Write failed.jsonl (a valid list of the calls that failed) and invalid.jsonl. Raises StoreError.
+
+    list_id: the list as it is now, read to its end, so that lines it no longer has are left out; None: of all.
+    """
     with _replacing(directory / FAILED) as file:
-        for request, body, outcome, status, error in ledger.each(_FAILED_SQL):
+        for request, body, outcome, status, error in ledger.each(_FAILED_SQL, (list_id, list_id)):
             note = " ".join(str(part) for part in (outcome, status, error) if part is not None)
             file.write(json.dumps(list_line(json.loads(request), body, note), ensure_ascii=False) + "\n")
     with _replacing(directory / INVALID) as file:
