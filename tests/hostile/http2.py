@@ -171,6 +171,7 @@ GROUP: Final = (
         says(headers(STATUS_200 + field(b"content-length", b"x")) + data()),
     ),
     bad("frame-too-large", "a frame larger than allowed", says(headers() + data(bytes(20_000)))),
+    bad("frame-too-large-late", "the same, after a moment", says(headers(), 0.1, data(bytes(20_000)))),
     bad(
         "frame-cut",
         "a frame of HEADERS that ends within its block",
@@ -186,6 +187,7 @@ GROUP: Final = (
     ),
     bad("table-index", "an index that no table has", says(headers(b"\xff\x7f") + data())),
     bad("data-first", "DATA before HEADERS", says(data())),
+    bad("data-first-late", "DATA before HEADERS, after a moment: libcurl waits for the timeout", says(0.1, data())),
     bad(
         "push",
         "PUSH_PROMISE, which the client forbade",

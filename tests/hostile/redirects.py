@@ -26,8 +26,9 @@ def leads(to: str, *lines: str, start: str = FOUND, body: bytes = b"") -> Serve:
     async def serve(peer: Peer) -> None:
         async for request in peer.requests():
             if request.target == f"/{peer.name}":
-                location = f"Location: {filled(to, peer.urls)}".encode("utf-8", "surrogateescape")
-                await peer.send(answer(body, location, *lines, start=start))
+                location = filled(to, {**peer.urls, "scheme": peer.urls[peer.name].partition(":")[0]})
+                field = f"Location: {location}".encode("utf-8", "surrogateescape")
+                await peer.send(answer(body, field, *lines, start=start))
             else:
                 await peer.send(answer())
 
@@ -35,7 +36,7 @@ def leads(to: str, *lines: str, start: str = FOUND, body: bytes = b"") -> Serve:
 
 
 def filled(location: str, urls: Mapping[str, str]) -> str:
-    """`{name}`, `{authority name}` without the scheme, `{upper name}` with it in upper case."""
+    """`{name}`, `{authority name}` without the scheme, `{upper name}` with it in upper case; `{scheme}` alone."""
 
     def url(match: re.Match[str]) -> str:
         scheme, _, rest = urls[match[2]].partition("://")
@@ -206,13 +207,13 @@ REFUSED: Final = (
     Behaviour(
         name="redirect-refused",
         note="to a port that nobody listens on",
-        serve=leads("http://127.0.0.1:1/"),
+        serve=leads("{scheme}://127.0.0.1:1/"),
         outcome=Outcome.CONNECT,
     ),
     Behaviour(
         name="redirect-unknown",
         note="to a name that does not exist",
-        serve=leads("http://name.invalid/"),
+        serve=leads("{scheme}://name.invalid/"),
         outcome=Outcome.DNS,
     ),
     Behaviour(

@@ -87,15 +87,18 @@ class Trial:
 
 
 def try_out(
-    crawl: Crawl, server: HostileProcess, behaviours: Iterable[Behaviour], settings: Mapping[str, object] | None = None
+    crawl: Crawl,
+    server: HostileProcess,
+    behaviours: Iterable[Behaviour],
+    settings: Mapping[str, object] | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> Trial:
     """Crawl these behaviours, all at once."""
     listed = list(behaviours)
     path = crawl.cwd / "items.jsonl"
     path.write_text("".join(json.dumps(line(behaviour, server.urls)) + "\n" for behaviour in listed))
-    running = crawl.start(
-        path, workers=WORKERS, save="raw", settings={**SETTINGS, "APIFETCH_CA_FILE": server.ca_file, **(settings or {})}
-    )
+    settings = {**SETTINGS, "APIFETCH_CA_FILE": server.ca_file, **(settings or {})}
+    running = crawl.start(path, workers=WORKERS, save="raw", settings=settings, env=env)
     peak_bytes = watch_memory(running)
     result = running.wait()
     names = {url: name for name, url in server.urls.items()}

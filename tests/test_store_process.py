@@ -1,0 +1,117 @@
+"""The writer's process, spoken to over its socket: batches, barriers, and what a broken engine leaves."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import closing
+from math import ceil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from crawler.store.commit import Committer
+from crawler.store.files import Durability, Files
+from crawler.store.ledger import Ledger
+from crawler.store.messages import Answer, Call, Committed, Failed, Frames, Put, frame
+from crawler.store.place import Place
+from crawler.store.process import BATCH_RECORDS, WriterProcess, serve
+from tests.stored import answered, rows, ticket
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    place = Place.take(tmp_path / "out")
+    yield place
+    place.close()
+
+
+def put(number: int) -> bytes:
+    """An ok record, as the engine sends it."""
+    call = ticket(f"items/{number}", number + 1)
+    record = answered(call)
+    told = Call(call.entry, call.uuid, call.shown_url, None, None, None, None, None, {}, {})
+    return frame(Put(record, record.body, told, []))
+
+
+def commit_all(place: Place, durability: Durability, count: int) -> tuple[int, list[Committed]]:
+    """Serve an engine that has sent everything before it is heard; barriers, and what it was told."""
+    ours, theirs = socket.socketpair()
+
+    def send() -> None:
+        ours.sendall(b"".join(map(put, range(count))))
+        ours.shutdown(socket.SHUT_WR)
+
+    sender = threading.Thread(target=send)
+    files = Files(place, durability)
+    with closing(Ledger(place.directory, durable=True)) as ledger, ours, theirs:
+        sender.start()
+        sender.join(5)  # whatever fits the socket is there at once
+        committer = Committer(files, ledger, run=1, list_id=1, raw=True, levels=1)
+        batch = 1 if durability == "strict" else BATCH_RECORDS
+        WriterProcess(theirs, committer, ledger, run=1, batch_records=batch).serve()
+        theirs.shutdown(socket.SHUT_WR)
+        told = b"".join(iter(lambda: ours.recv(1 << 16), b""))
+    return files.barriers, list(Frames(Answer).feed(told))
+
+
+@pytest.mark.parametrize("count", [1, BATCH_RECORDS, BATCH_RECORDS + 1, 3 * BATCH_RECORDS - 1])
+def test_one_barrier_covers_a_batch(place: Place, count: int) -> None:
+    """Counted, not timed: what is there at once is committed in batches that are full."""
+    barriers, told = commit_all(place, "batch", count)
+    assert barriers == ceil(count / BATCH_RECORDS) == len(told)
+    assert sum(answer.messages for answer in told) == count == len(rows(place.directory))
+
+
+def test_process_asks_the_disk_for_nothing(place: Place) -> None:
+    barriers, told = commit_all(place, "process", 300)
+    assert (barriers, len(told)) == (0, 2)
+
+
+def test_strict_commits_each_record_by_itself(place: Place) -> None:
+    barriers, told = commit_all(place, "strict", 5)
+    assert barriers == 5
+    assert [answer.messages for answer in told] == [1] * 5
+
+
+def orders(place: Place) -> dict[str, object]:
+    return {
+        "directory": str(place.directory), "lock": place.fd, "durability": "batch", "run": 1, "list_id": 1,
+        "raw": True, "levels": 1,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("cut", [1, 5, 100])
+def test_what_came_whole_is_committed_when_the_engine_is_killed(place: Place, cut: int) -> None:
+    """The rest of a message that was cut is nobody's."""
+    ours, theirs = socket.socketpair()
+    ours.sendall(put(1) + put(2) + put(3)[:-cut])
+    ours.close()
+    serve(theirs, dict(orders(place)))
+    assert [row["line"] for row in rows(place.directory)] == [2, 3]
+
+
+def test_a_disk_that_refuses_is_told_and_nothing_is_acknowledged(place: Place) -> None:
+    (place.directory / "responses").write_text("a file in the way")
+    ours, theirs = socket.socketpair()
+    with ours:
+        ours.sendall(put(1))
+        ours.shutdown(socket.SHUT_WR)
+        serve(theirs, dict(orders(place)))
+        (answer,) = Frames(Answer).feed(ours.recv(1 << 16))
+    assert isinstance(answer, Failed)
+    assert answer.disk
+    assert "cannot write" in answer.error
+    assert rows(place.directory) == []
+
+
+def test_frames_are_cut_right_wherever_the_stream_breaks() -> None:
+    stream = b"".join(frame(Committed(number, [])) for number in range(300))
+    for size in (1, 3, 4, 7, 1000):
+        frames = Frames(Answer)
+        found = [answer for at in range(0, len(stream), size) for answer in frames.feed(stream[at : at + size])]
+        assert [answer.messages for answer in found] == list(range(300))
