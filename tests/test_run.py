@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
 import warnings
 from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from crawler.plan import Plan
+
+
+EXAMPLES = int(os.environ.get("HISTORIES", "25"))
+"""Histories to make up; HISTORIES=1000 after a change of resume.py or run.py."""
 
 
 def line_rows(folder: Path) -> dict[int, str]:
@@ -120,9 +124,10 @@ def _attempt(plan: Plan, answer: Callable[[str], Answer]) -> None:
     """A run that may be killed before it has begun."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # the killed close nothing
-        with suppress(StoreError):
+        try:
             drive(plan, answer)
-        gc.collect()
+        except StoreError:
+            gc.collect()
 
 
 # Any history
@@ -145,7 +150,7 @@ stages = st.tuples(
 
 @pytest.mark.parametrize("number", [False, True], ids=["duplicates=skip", "duplicates=fetch"])
 @settings(
-    max_examples=int(__import__("os").environ.get("EX", "40")),
+    max_examples=EXAMPLES,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )

@@ -39,6 +39,9 @@ class Command(ScrapyCrawl):
     def process_options(self, args: list[str], opts: argparse.Namespace) -> None:
         super().process_options(args, opts)
         assert self.settings is not None
+        if len(args) > 1:
+            hint = f"if {args[1]} is the list, say: scrapy crawl {args[0]} -a urls={args[1]}"
+            raise UsageError(f"one spider at a time; {hint}", print_help=False)
         spider = self._spider(args)
         if spider is not None and hasattr(spider, "read_arguments"):
             self._check(spider, opts)

@@ -36,15 +36,16 @@ def opening(run: Run) -> Iterator[str]:
     if run.begun.by_line:
         done, lines = run.standing.lines, run.standing.lines.total()
         failed = lines - sum(done[outcome] for outcome in (Outcome.OK, Outcome.INVALID, Outcome.DUPLICATE))
+        stand = "stands" if lines == 1 else "stand"
         yield (
-            f"The ledger (last run {run.begun.last}) has {lines:,} lines of this list that stand: "
+            f"The ledger (last run {run.begun.last}) has {counted(lines, 'line')} of this list that {stand}: "
             f"{done[Outcome.OK]:,} ok, {failed:,} failed, "
             f"{done[Outcome.INVALID]:,} invalid, {done[Outcome.DUPLICATE]:,} duplicate"
         )
     else:
         yield f"The list changed since the last run ({run.begun.last}) or is a part of it: each line is looked up"
     if run.standing.followed_open:
-        yield f"{run.standing.followed_open:,} followed pages are still to be fetched"
+        yield f"Followed pages that are still to be fetched: {run.standing.followed_open:,}"
     if run.begun.continues:
         yield f"The redo={run.plan.redo_text} that was begun earlier goes on"
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MAX_DEPTH: Final = 100
 """Deepest body that is spliced. The file is one deeper, and of the readers DuckDB stops first, at 127."""
 
-_ENCODER: Final = msgspec.json.Encoder(enc_hook=str)  # what JSON cannot hold is kept as its text
+_ENCODER: Final = msgspec.json.Encoder()
 _RAW: Final = msgspec.json.Decoder(msgspec.Raw)
 _FIELDS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 

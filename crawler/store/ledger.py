@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -46,8 +46,7 @@ _UPDATE: Final = f"UPDATE calls SET {', '.join(f'{name} = ?' for name in _REPLAC
 _KEEP_AT: Final = [index for index, name in enumerate(_COLUMNS) if name not in _KEPT]
 _PRIOR: Final = "SELECT id, uuid, outcome, status, checked, state, location, list, line, parent FROM calls"
 
-# A user's pipeline may put anything into a record's meta: what JSON cannot hold is kept as its text.
-_encode = msgspec.json.Encoder(enc_hook=str).encode
+_encode = msgspec.json.Encoder().encode
 
 
 class Ledger:
@@ -59,14 +58,11 @@ class Ledger:
         self._durable = durable
         if self._path.is_symlink():
             raise StoreError(f"ledger {self._path}: it is a link, which may lead anywhere")
-        self._writer = self._connect()
-        try:
-            with self._errors():
-                self._lift()
-            self._reader = self._connect()
-        except BaseException:
-            self._writer.close()
-            raise
+        with self._errors(), ExitStack() as opened:
+            self._writer = opened.enter_context(self._connection())
+            self._lift()
+            self._reader = opened.enter_context(self._connection())
+            self._close = opened.pop_all().close
 
     def _lift(self) -> None:
         """Bring the file to the present version, from nothing or from an older one."""
@@ -82,9 +78,11 @@ class Ledger:
         for step in range(version, schema.VERSION):
             self._writer.executescript(f"BEGIN; {schema.MIGRATIONS[step]}; PRAGMA user_version={step + 1}; COMMIT")
 
-    def _connect(self) -> sqlite3.Connection:
-        with self._errors():
-            db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, cached_statements=64)
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        with closing(
+            sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, cached_statements=64)
+        ) as db:
             for pragma in (
                 "journal_mode=WAL",
                 # NORMAL never corrupts, and loses no commit to a killed process.
@@ -95,7 +93,7 @@ class Ledger:
                 "busy_timeout=30000",  # ms; a person's own reader may hold the file for a moment
             ):
                 db.execute(f"PRAGMA {pragma}")
-        return db
+            yield db
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -171,12 +169,12 @@ class Ledger:
             _json(record.meta) if record.meta else None,
         )  # fmt: skip
         if ticket is None or not named:
-            self._execute(_INSERT, values)
+            self._writer.execute(_INSERT, values)
             return
         if ticket.row is None:
-            ticket.row = self._execute(_INSERT, values).lastrowid
+            ticket.row = self._writer.execute(_INSERT, values).lastrowid
         else:
-            self._execute(_UPDATE, (*[values[at] for at in _KEEP_AT], ticket.row))
+            self._writer.execute(_UPDATE, (*[values[at] for at in _KEEP_AT], ticket.row))
             if record.ok:
                 self._writer.execute("DELETE FROM requests WHERE record = ?", (ticket.row,))
         if not record.ok:
@@ -196,7 +194,7 @@ class Ledger:
                 line=entry.line, n=entry.n, method=entry.method, url=ticket.shown_url,
                 parent=ticket.parent.row if ticket.parent else None, key=entry.key,
             )  # fmt: skip
-            ticket.row = self._execute(_INSERT, tuple(values.values())).lastrowid
+            ticket.row = self._writer.execute(_INSERT, tuple(values.values())).lastrowid
         self._ask_again(ticket)
 
     def _ask_again(self, ticket: Ticket) -> None:
@@ -204,13 +202,6 @@ class Ledger:
             "INSERT OR REPLACE INTO requests VALUES (?, ?, ?)",
             (ticket.row, _json(asked(ticket)), ticket.entry.body or None),
         )
-
-    def _execute(self, sql: str, values: tuple[object, ...]) -> sqlite3.Cursor:
-        try:
-            return self._writer.execute(sql, values)
-        except UnicodeEncodeError:  # what a page or a user's exception says may hold lone surrogates
-            whole = (value.encode(errors="replace").decode() if isinstance(value, str) else value for value in values)
-            return self._writer.execute(sql, tuple(whole))
 
     def keep(self, ticket: Ticket, *, run: int) -> None:
         """Let a row stand that is ok and was fetched again in vain."""
@@ -230,8 +221,7 @@ class Ledger:
         self._writer.executemany("UPDATE calls SET state = ? WHERE id = ?", [(state, row) for row in rows])
 
     def close(self) -> None:
-        self._reader.close()
-        self._writer.close()  # the last connection: SQLite folds the WAL into the file
+        self._close()  # the last connection: SQLite folds the WAL into the file
 
 
 def asked(ticket: Ticket) -> dict[str, Any]:
@@ -253,10 +243,7 @@ def asked(ticket: Ticket) -> dict[str, Any]:
 
 
 def _json(value: object) -> str:
-    try:
-        return _encode(value).decode()
-    except UnicodeEncodeError:  # lone surrogates, which json escapes
-        return json.dumps(value, separators=(",", ":"), default=str)
+    return _encode(value).decode()
 
 
 def _uuid8(uuid: bytes) -> int:

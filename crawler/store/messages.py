@@ -1,19 +1,21 @@
-"""What goes over the socket between the engine and the writer's process: frames of MessagePack.
+"""What goes over the socket between the engine and the writer's process: JSON, and bodies as they are.
 
-A frame is its length in 4 bytes, little-endian, then a tagged array. Bodies travel as they are. Nothing
-is pickled: what the other side does with a frame is decided there.
+A frame is two lengths of 4 bytes, little-endian, then a tagged JSON array, then the body, if it has one. JSON,
+since a list's columns may hold what JSON can, integers of any length too; it costs no more than MessagePack.
+Nothing is pickled: what the other side does with a frame is decided there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping  # noqa: TC003  # msgspec reads the annotations
+from struct import Struct
 from typing import Any, Final
 
 import msgspec
 
 from crawler.items import Entry, Prior, Record  # noqa: TC001
 
-PREFIX: Final = 4
+PREFIX: Final = Struct("<II")  # bytes of JSON, bytes of the body
 
 
 class Call(msgspec.Struct, array_like=True, frozen=True):
@@ -31,8 +33,8 @@ class Call(msgspec.Struct, array_like=True, frozen=True):
     request_meta: Mapping[str, Any]
 
 
-class Put(msgspec.Struct, array_like=True, frozen=True, tag="put"):
-    """A record to be made durable, with the pages it led to."""
+class Put(msgspec.Struct, array_like=True, tag="put"):
+    """A record to be made durable, with the pages it led to. body: empty in the JSON, where one follows."""
 
     record: Record
     body: bytes | None
@@ -87,12 +89,16 @@ class Failed(msgspec.Struct, array_like=True, frozen=True, tag="failed"):
 
 Answer = Committed | Failed
 
-_encode: Final = msgspec.msgpack.Encoder().encode
+_encode: Final = msgspec.json.Encoder().encode
 
 
 def frame(message: Message | Answer) -> bytes:
+    body = b""
+    if isinstance(message, Put) and message.body:
+        body = message.body
+        message = Put(message.record, b"", message.call, message.children)
     payload = _encode(message)
-    return len(payload).to_bytes(PREFIX, "little") + payload
+    return PREFIX.pack(len(payload), len(body)) + payload + body
 
 
 class Frames:
@@ -100,7 +106,7 @@ class Frames:
 
     def __init__(self, kind: Any) -> None:
         """kind: Message or Answer."""
-        self._decode = msgspec.msgpack.Decoder(kind).decode
+        self._decode = msgspec.json.Decoder(kind).decode
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[Any]:
@@ -108,10 +114,14 @@ class Frames:
         buffer = self._buffer
         buffer += data
         at = 0
-        while len(buffer) - at >= PREFIX:
-            end = at + PREFIX + int.from_bytes(buffer[at : at + PREFIX], "little")
-            if end > len(buffer):
+        while len(buffer) - at >= PREFIX.size:
+            json_bytes, body_bytes = PREFIX.unpack_from(buffer, at)
+            body_at = at + PREFIX.size + json_bytes
+            if body_at + body_bytes > len(buffer):
                 break
-            yield self._decode(memoryview(buffer)[at + PREFIX : end])
-            at = end
+            message = self._decode(memoryview(buffer)[at + PREFIX.size : body_at])
+            at = body_at + body_bytes
+            if body_bytes:
+                message.body = bytes(memoryview(buffer)[body_at:at])
+            yield message
         del buffer[:at]

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 _FOLLOWED: Final = "parent IS NOT NULL AND uuid8 IS NOT NULL AND (state != 0 OR outcome != 'ok') AND id > ? AND id <= ?"
 _PAGE: Final = 1000
+_LINES: Final = (
+    "SELECT id, line, outcome, status, checked FROM calls "
+    "WHERE list = ? AND line IS NOT NULL AND parent IS NULL AND outcome IS NOT NULL"
+)
 
 
 class RedoRule(Protocol):
@@ -103,22 +107,23 @@ class Resume:
         return prior.checked >= self._redo_base or not self._redo.matches(prior.outcome, prior.status)
 
     def survey(self, lines: Bits, *, by_line: bool) -> Standing:
-        """Pass over the whole ledger once: what stands; *lines* of this list that need no look are added.
+        """Pass over the ledger once: what stands; *lines* of this list that need no look are added.
 
         by_line: the list is unchanged, so that rows of this list may be counted by their line.
         """
         standing = Standing()
-        for prior in self._ledger.rows("1"):
-            if prior.parent is not None:
-                if prior.state == State.PENDING or not self._stands_followed(prior):
-                    standing.followed_open += 1
-                elif prior.outcome is not None:
-                    standing.followed[prior.outcome] += 1
-            elif by_line and prior.list == self._list and prior.line is not None and self.stands(prior):
-                assert prior.outcome is not None
-                standing.lines[prior.outcome] += 1
-                lines.add(prior.line)
-                self._seen.add(prior.id)
+        for prior in self._ledger.rows("parent IS NOT NULL"):
+            if prior.state == State.PENDING or not self._stands_followed(prior):
+                standing.followed_open += 1
+            elif prior.outcome is not None:
+                standing.followed[prior.outcome] += 1
+        counts: Counter[str] = Counter()
+        for row, line, outcome, status, checked in self._ledger.each(_LINES, (self._list,)) if by_line else ():
+            if checked >= self._redo_base or not self._redo.matches(outcome, status):
+                counts[outcome] += 1
+                lines.add(line)
+                self._seen.add(row)
+        standing.lines.update({Outcome(outcome): count for outcome, count in counts.items()})
         return standing
 
     def followed(self) -> Iterator[Ticket]:

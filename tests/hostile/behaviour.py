@@ -5,14 +5,14 @@ Owns: the row of the table, and helpers that make bytes of HTTP/1.1. Knows nothi
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
-from crawler.items import Outcome
-
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from crawler.items import Outcome
     from tests.hostile.peer import Peer
 
 TIMEOUT_S: Final = 3.0
@@ -62,9 +62,8 @@ class Behaviour:
 
     note: what the server does, for a person. status: of the record, None when no response may be believed.
     body: what is stored when it is ok. door: None for the port that the crawl is about, plain or TLS.
-    method, headers, payload: of the request. stock: the outcome with Scrapy's own handler where it is another
-    one, and why. h2: spoken to in HTTP/2, which that handler cannot do. todo: what is still to be done so that
-    the outcome is this one.
+    method, headers, payload: of the request. h2: in HTTP/2. todo: what is still to be done so that the outcome
+    is this one.
     """
 
     name: str
@@ -77,7 +76,6 @@ class Behaviour:
     method: str = "GET"
     headers: Mapping[str, str] = field(default_factory=dict)
     payload: bytes = b""
-    stock: tuple[Outcome, str] | None = None
     h2: bool = False
     todo: str | None = None
 
@@ -116,6 +114,11 @@ def floods(start: bytes, block: bytes) -> Serve:
 def drips(start: bytes, rest: bytes, every_s: float) -> Serve:
     """Read a request, send *start*, then *rest* byte by byte."""
     return says(start, *(part for byte in rest for part in (bytes([byte]), every_s)))
+
+
+def every_half_second(part: bytes) -> list[bytes | float]:
+    """*part*, as often as to outlast the timeout."""
+    return [part, 0.5] * round(TIMEOUT_S * 4)
 
 
 async def perform(peer: Peer, parts: tuple[bytes | float | End, ...]) -> None:

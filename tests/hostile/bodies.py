@@ -15,6 +15,7 @@ from tests.hostile.behaviour import (
     blurts,
     chunked,
     drips,
+    every_half_second,
     floods,
     head,
     says,
@@ -115,24 +116,42 @@ LARGE: Final = (
 )
 
 SLOW: Final = (
-    Behaviour(name="slow-but-done", note="a second of pauses in head and body", serve=says(answer()[:20], 0.3, answer()[20:-9], 0.4, answer()[-9:-2], 0.3, answer()[-2:]), outcome=Outcome.OK, status=200),
+    Behaviour(
+        name="slow-but-done",
+        note="a second of pauses in head and body",
+        serve=says(answer()[:20], 0.3, answer()[20:-9], 0.4, answer()[-9:-2], 0.3, answer()[-2:]),
+        outcome=Outcome.OK,
+        status=200,
+    ),
     late("never-reads", "accepts, and does nothing", blurts(HANG)),
     late("never-answers", "reads the request, and does nothing", says(HANG)),
     late("slow-status-line", "a byte of the status line each half second", drips(b"", answer(), 0.5)),
-    late("slow-headers", "a byte of a header each half second", drips(b"HTTP/1.1 200 OK\r\n", b"X-A: abcdefghijklmnop", 0.5)),
-    late("slow-header-lines", "a header each half second", says(b"HTTP/1.1 200 OK\r\n", *[b"X-A: a\r\n", 0.5] * 20)),
+    late(
+        "slow-headers",
+        "a byte of a header each half second",
+        drips(b"HTTP/1.1 200 OK\r\n", b"X-A: abcdefghijklmnop", 0.5),
+    ),
+    late(
+        "slow-header-lines",
+        "a header each half second",
+        says(b"HTTP/1.1 200 OK\r\n", *every_half_second(b"X-A: a\r\n")),
+    ),
     late("slow-body", "a byte of the body each half second", drips(head("Content-Length: 99"), BODY, 0.5)),
-    late("slow-chunks", "a chunk each half second", says(head(CHUNKED), *[b"1\r\nx\r\n", 0.5] * 20)),
+    late("slow-chunks", "a chunk each half second", says(head(CHUNKED), *every_half_second(b"1\r\nx\r\n"))),
     late("slow-chunk-size", "a digit of a chunk's size each half second", drips(head(CHUNKED), b"0" * 20, 0.5)),
-    late("slow-interim", "100 Continue each half second", says(*[b"HTTP/1.1 100 Continue\r\n\r\n", 0.5] * 20)),
+    late("slow-interim", "100 Continue each half second", says(*every_half_second(b"HTTP/1.1 100 Continue\r\n\r\n"))),
     late("stall-in-status-line", "silence within the status line", says(b"HTTP/1.1 2", HANG)),
     late("stall-in-headers", "silence within the headers", says(b"HTTP/1.1 200 OK\r\nContent-", HANG)),
     late("stall-after-headers", "silence behind the headers", says(head("Content-Length: 99"), HANG)),
-    late("stall-after-huge-length", "a terabyte, announced, then silence", says(head(f"Content-Length: {10**12}"), HANG)),
+    late(
+        "stall-after-huge-length", "a terabyte, announced, then silence", says(head(f"Content-Length: {10**12}"), HANG)
+    ),
     late("stall-in-body", "silence after half of the body", says(answer()[:-7], HANG)),
     late("stall-in-chunk", "silence within a chunk", says(head(CHUNKED) + b"ff\r\n" + BODY, HANG)),
-    late("stall-before-last-chunk", "silence before the last chunk", says(head(CHUNKED) + chunked(BODY, last=b""), HANG)),
+    late(
+        "stall-before-last-chunk", "silence before the last chunk", says(head(CHUNKED) + chunked(BODY, last=b""), HANG)
+    ),
     late("stall-no-length", "no length, and the connection stays open", says(head() + BODY, HANG)),
-)  # fmt: skip
+)
 
 GROUP: Final = (*NONE, *LARGE, *SLOW)

@@ -18,9 +18,9 @@ else:
     from backports import zstd
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-CHECKSUM: Final = {zstd.CompressionParameter.checksum_flag: 1}
+CHECKSUM: Final[Mapping[int, int]] = {zstd.CompressionParameter.checksum_flag: 1}
 TEXT: Final = b"[" + b",".join(b"%d" % (n * n % 9973) for n in range(4000)) + b"]"
 """20 kB that pack to a third."""
 

@@ -9,6 +9,8 @@ from crawler.items import Outcome
 from tests.hostile.behaviour import BODY, Behaviour, answer, says
 
 JSON: Final = "application/json"
+ENTITIES: Final = (b'<!ENTITY l%d "%b">' % (n, b"&l%d;" % (n - 1) * 10 if n else b"lol") for n in range(10))
+XML_BOMB: Final = b"<!DOCTYPE a [%b]><a>&l9;</a>" % b"".join(ENTITIES)
 
 
 def kept(name: str, note: str, body: bytes, content_type: str | None = JSON, *headers: str) -> Behaviour:
@@ -56,10 +58,8 @@ GROUP: Final = (
         JSON,
         'Content-Disposition: attachment; filename="../../../../etc/passwd"',
     ),
-    kept("xml-bomb", "entities that would be 10^9 times as large", b"<!DOCTYPE a [" + b"".join(
-        b'<!ENTITY l%d "%b">' % (n, b"&l%d;" % (n - 1) * 10 if n else b"lol") for n in range(10)
-    ) + b"]><a>&l9;</a>", "text/xml"),
+    kept("xml-bomb", "entities that would be 10^9 times as large", XML_BOMB, "text/xml"),
     kept("one-line-of-1-mb", "a string of 1 MB", json.dumps("x" * 1_000_000).encode()),
-    kept("quotes", "what would break a CSV, a shell, an SQL", b'"=1+1\'; drop table records; -- `id` $(id)"', "text/plain"),
+    kept("quotes", "what would break a CSV, a shell, an SQL", b'"=1+1\'; drop table records; -- `id`"', "text/plain"),
     kept("looks-like-http", "a body that looks like a response", answer(b"no"), "text/plain"),
-)  # fmt: skip
+)

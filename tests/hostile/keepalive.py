@@ -101,7 +101,7 @@ GROUP: Final = (
     ),
     Behaviour(
         name="kept-dies-post",
-        note="POST on a kept connection that closes when it has come: it may have been carried out, and is not repeated",
+        note="POST on a kept connection that closes when it has come: it may be done, and is not repeated",
         serve=dies(FIN),
         outcome=Outcome.UNKNOWN,
         method="POST",

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from crawler.items import Outcome
@@ -101,8 +102,8 @@ def bad(
     door: Door | None = None,
 ) -> Behaviour:
     return Behaviour(
-        name=name, note=note, serve=leads(to, start=f"HTTP/1.1 {status} x"), outcome=Outcome.BAD_REDIRECT, status=status,
-        method=method, payload=payload, door=door,
+        name=name, note=note, serve=leads(to, start=f"HTTP/1.1 {status} x"), outcome=Outcome.BAD_REDIRECT,
+        status=status, method=method, payload=payload, door=door,
     )  # fmt: skip
 
 
@@ -176,7 +177,10 @@ REFUSED: Final = (
     bad("redirect-port-word", "a port that is no number", "http://127.0.0.1:http/"),
     bad("redirect-ipv6", "half an IPv6 address", "http://[::1/"),
     bad("redirect-ipv6-zone", "an IPv6 address with a zone", "http://[fe80::1%25eth0]/"),
-    bad("redirect-no-host", "http:///", "http:///next"),
+    replace(
+        bad("redirect-no-host", "an empty host, which RFC 9110, section 4.2.1 has refused", "{scheme}:///next"),
+        todo="urljoin takes it for a path of the same host",
+    ),
     bad("redirect-space-in-host", "a space in the host", "http://a b/"),
     bad("redirect-credentials", "user and password", "http://user:secret@127.0.0.1/"),
     bad("redirect-control", "a control character", "/a\x01b"),

@@ -31,7 +31,8 @@ ALERT: Final = bytes.fromhex("15 0303 0002 0228")
 
 def refused(certificate: str, note: str) -> Behaviour:
     return Behaviour(
-        name=f"tls-{certificate}", note=note, serve=says(answer()), outcome=Outcome.TLS, door=Door("https", certificate),
+        name=f"tls-{certificate}", note=note, serve=says(answer()), outcome=Outcome.TLS,
+        door=Door("https", certificate),
     )  # fmt: skip
 
 

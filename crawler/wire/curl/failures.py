@@ -73,8 +73,12 @@ FAILURES: Final[dict[int, type[Exception]]] = {
     **dict.fromkeys(_BAD_RESPONSE, BadResponseError),
 }
 
+SHUT_DOWN: Final = "nghttp2 shuts down connection"
+"""What libcurl says of broken HTTP/2, after which it may wait for the timeout all the same."""
+
 _BY_MESSAGE: Final = (
     (16, "", ResetError),  # closed, in HTTP/2; where something else is wrong, it says what
+    (TIMED_OUT, SHUT_DOWN, BadResponseError),
     (56, "Too large response headers", BadResponseError),
     (56, "nghttp2 recv error", BadResponseError),  # a flood of frames
     (92, "reset by server", ResetError),
@@ -84,12 +88,19 @@ _BY_MESSAGE: Final = (
 
 def failure(code: int, message: str, url: str, timeout_s: float) -> Exception:
     """The exception for a result code. url: as the middlewares know it."""
-    if code == TIMED_OUT:
-        return DownloadTimeoutError(f"Getting {url} took longer than {timeout_s:g} seconds: {message}")
     if code == ABORTED:
         message = "the connection ended without an answer; what may have been carried out is not sent again"
     kind = FAILURES.get(code, ResetError)
     for known, words, other in _BY_MESSAGE:
         if code == known and (words in message if words else not message):
             kind = other
+    if kind is DownloadTimeoutError:
+        return kind(f"Getting {url} took longer than {timeout_s:g} seconds: {message}")
     return kind(f"{message} (libcurl {code})")
+
+
+def stalled(message: str, url: str, stall_s: float) -> Exception:
+    """The exception for a transfer that has brought nothing for so long. message: libcurl's last one, often empty."""
+    if SHUT_DOWN in message:
+        return BadResponseError(message)
+    return DownloadTimeoutError(f"Getting {url} stalled for {stall_s:g} seconds")

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 import pycurl
 from scrapy import signals
 from scrapy.core.downloader.handlers.base import BaseDownloadHandler
-from scrapy.exceptions import DownloadTimeoutError, UnsupportedURLSchemeError
+from scrapy.exceptions import UnsupportedURLSchemeError
 from scrapy.http import Response
 from scrapy.responsetypes import responsetypes
 
 from crawler.heard import is_heard
-from crawler.wire.curl.failures import failure
+from crawler.wire.curl.failures import failure, stalled
 from crawler.wire.curl.multi import CurlLoop
 from crawler.wire.curl.options import Options, add_special, header_lines, is_special
 from crawler.wire.curl.transfer import Transfer
@@ -219,12 +219,11 @@ class CurlDownloadHandler(BaseDownloadHandler):
         loop = asyncio.get_running_loop()
         now_s = loop.time()
         progress: dict[Any, tuple[int, float]] = {}
-        for transfer, ended in self._running.values():
+        for handle, (transfer, ended) in self._running.items():
             size, since_s = before.get(ended, (-1, now_s))
             progress[ended] = (size, since_s) if size == transfer.progress else (transfer.progress, now_s)
             if size == transfer.progress > 0 and now_s - since_s >= self._stall_s and not ended.done():
-                message = f"Getting {transfer.url} stalled for {self._stall_s:g} seconds"
-                ended.set_exception(DownloadTimeoutError(message))
+                ended.set_exception(stalled(handle.errstr(), transfer.url, self._stall_s))
         self._stall_timer = loop.call_later(STALL_CHECK_S, self._end_stalls, progress) if self._running else None
 
 
