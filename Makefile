@@ -27,7 +27,7 @@ demo: $(RUN)
 	$(BIN)/scrapy demo
 
 test: lint
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist loadgroup
 
 check: $(DEV)
 	$(BIN)/pytest -m check

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urljoin
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from crawler.sources import Target
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_NO_HOST: Final = re.compile(rb"\s*https?://(?:[/?#]|\s*$)", re.IGNORECASE)  # RFC 9110, 4.2.1; a path to urljoin
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _OF_THE_BODY: Final = ("Content-Type", "Content-Length", "Content-Encoding", "Content-Language", "Content-Location")
 _OF_THE_PROXY: Final = ("proxy", "_auth_proxy", "_scheme_proxy")  # HttpProxyMiddleware sets them anew per scheme
@@ -59,6 +61,8 @@ class RedirectMiddleware:
         hops = request.meta.get("redirect_times", 0) + 1
         if hops > self._max_times:
             raise BadRedirectError(f"more than {self._max_times} redirects")
+        if _NO_HOST.match(location):
+            raise BadRedirectError("it leads to a URL without a host")
         here = check_url(request.url)
         try:
             there = check_url(urljoin(request.url, location.decode("utf-8", "surrogateescape").strip()))

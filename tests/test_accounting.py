@@ -29,20 +29,20 @@ MEANS = {
     Outcome.OK: ExitCode.DONE,
     Outcome.DUPLICATE: ExitCode.DONE,
     Outcome.INVALID: ExitCode.INVALID,
-    **{
-        outcome: ExitCode.NO_ANSWER
-        for outcome in (
+    **dict.fromkeys(
+        (
             Outcome.TIMEOUT, Outcome.DNS, Outcome.CONNECT, Outcome.TLS, Outcome.RESET, Outcome.TRUNCATED,
             Outcome.DECODE, Outcome.BAD_RESPONSE, Outcome.UNKNOWN,
-        )
-    },
-    **{
-        outcome: ExitCode.NOT_OK
-        for outcome in (
+        ),
+        ExitCode.NO_ANSWER,
+    ),
+    **dict.fromkeys(
+        (
             Outcome.HTTP_ERROR, Outcome.REJECTED, Outcome.TOO_LARGE, Outcome.BAD_REDIRECT, Outcome.FORBIDDEN_ADDRESS,
             Outcome.FORBIDDEN_HOST,
-        )
-    },
+        ),
+        ExitCode.NOT_OK,
+    ),
 }  # fmt: skip
 
 

@@ -103,6 +103,7 @@ def test_stopping_the_demo_leaves_no_process(project: Path, number: signal.Signa
     _, stderr = process.communicate(timeout=TIMEOUT_S)  # returns when nobody holds the pipes: neither crawl nor API
     assert process.returncode == 1
     assert stderr.splitlines()[-1] == "The demo was stopped"
+    assert "left" in stderr.splitlines()[-3]  # the crawl's accounting: it ended in good order
     assert "Traceback" not in stderr
     with socket.socket() as probe, pytest.raises(ConnectionRefusedError):
         probe.connect(("127.0.0.1", int(address[1])))

@@ -4,8 +4,8 @@ A page's blocks share a folder, in order, with the lists of urls/. What a langua
 `sh` is run; a command may end with the exit code of failed lines, any other code is said: `# exit code 2`.
 `text` stands in what the block before it printed. `python` is run; with `# name.py` in its first line it becomes that
 file instead, and a block of classes becomes a module that a crawl at the end of the page uses. `sql` gives rows of
-the ledger, `json` has the keys of a real document, lists hold no bad line.
-A block after `<!-- not run: reason -->` is left out.
+the ledger, `json` has the keys of a real document and the name of its URL, lists hold no bad line.
+A block after `<!-- not run: reason -->` is left out; NOT_RUN lists them.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ import re
 import shutil
 import subprocess
 import sys
+import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from crawler import settings
 from crawler.accounting import ExitCode
 from crawler.arguments import ARGUMENTS, SETTINGS
 from crawler.items import BadLine, Outcome
@@ -35,12 +37,24 @@ if TYPE_CHECKING:
     from tests.harness import ApiServer
 
 PAGES: Final = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+LINKING: Final = [*PAGES, ROOT / "SECURITY.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+OUTPUT: Final = ROOT / "docs" / "output.md"
 GENERATED: Final = ROOT / "docs" / "arguments.md"
 WRITTEN_FOR: Final = "127.0.0.1:8765"
 FAILED_LINES: Final = {ExitCode.NO_ANSWER, ExitCode.NOT_OK, ExitCode.INVALID}
 """Codes with which a command of the documentation may end without a word: the lists have lines that fail."""
 
-MOST_NOT_RUN: Final = 8
+NOT_RUN: Final = [
+    ("README.md", "makes environments"),  # .ci/run does
+    ("README.md", "needs a scrapyd"),  # these are done by tests/check/test_scrapyd.py
+    ("index.md", "runs until it is stopped; the tests have one of their own"),
+    ("scrapyd.md", "needs a scrapyd"),
+    ("scrapyd.md", "needs a scrapyd"),
+    ("scrapyd.md", "needs a scrapyd"),
+    ("tutorial.md", "runs until it is stopped; the tests have one of their own"),
+]
+"""The only blocks that are left out: page and reason, in order."""
+
 PROGRAMS: Final = ("jq", "sqlite3")
 
 _FENCE: Final = re.compile(r"(?:^<!-- not run: (.+) -->\n)?^```(\w*)\n((?:.*\n)*?)```$", re.MULTILINE)
@@ -92,6 +106,8 @@ class Reader:
             (self.folder / "urls" / path.name).write_bytes(gzip.compress(data) if packed else data)
 
     def do(self, block: Block) -> None:
+        if block.language == "json":
+            _check_name(json.loads(block.text))
         text = block.text.replace(WRITTEN_FOR, self.api.netloc)
         doing: dict[str, Callable[[str], None]] = {
             "sh": self.shell, "text": self.text, "python": self.python, "sql": self.sql, "json": self.json,
@@ -199,6 +215,12 @@ def _keys(document: dict[str, Any]) -> list[list[str]]:
     return [list(document), *(list(document[name]) for name in ("equation", "run") if name in document)]
 
 
+def _check_name(document: dict[str, Any]) -> None:
+    """An envelope's name is that of its URL."""
+    if "uuid" in document:
+        assert document["uuid"] == str(uuid.uuid5(uuid.NAMESPACE_URL, document["url"]))
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_what_a_page_shows_is_so(page: Path, api: ApiServer, crawl: Crawl) -> None:
     reader = Reader(crawl, api)
@@ -211,12 +233,20 @@ def test_what_a_page_shows_is_so(page: Path, api: ApiServer, crawl: Crawl) -> No
         pytest.skip(f"all is so but the blocks that need {', '.join(sorted(reader.missing))}, which is not here")
 
 
-def test_few_blocks_are_not_run_and_each_says_why() -> None:
-    left_out = [(page.name, block.line, block.not_run) for page in PAGES for block in blocks_of(page) if block.not_run]
-    print(*left_out, sep="\n")
-    assert len(left_out) <= MOST_NOT_RUN
+def test_the_blocks_that_are_not_run_are_these() -> None:
+    left_out = [(page.name, block.not_run) for page in PAGES for block in blocks_of(page) if block.not_run]
+    assert sorted(left_out) == sorted(NOT_RUN)
     comments = sum(page.read_text("utf-8").count("<!-- not run") for page in PAGES)
-    assert comments == len(left_out)  # one that stands before no block leaves nothing out
+    assert comments == len(NOT_RUN)  # one that stands before no block leaves nothing out
+
+
+def test_what_is_sent_to_scrapyd_is_an_argument() -> None:
+    """Its blocks are not run, but a field that we do not know would be refused."""
+    known = {"project", "spider", "job", "setting", *(row.name for row in ARGUMENTS if row.ready)}
+    text = "".join(page.read_text("utf-8") for page in PAGES)
+    fields = set(re.findall(r" -d (\w+)=", text))
+    assert {"urls", "out", "setting"} <= fields <= known
+    assert set(re.findall(r"setting=([A-Z_]+)=[a-z]", text)) <= {row.setting for row in (*ARGUMENTS, *SETTINGS)}
 
 
 def test_every_fence_is_a_block_with_a_language() -> None:
@@ -227,7 +257,7 @@ def test_every_fence_is_a_block_with_a_language() -> None:
 
 
 def test_every_link_leads_somewhere() -> None:
-    for page in PAGES:
+    for page in LINKING:
         for link in re.findall(r"\]\((?!https?:)([^)]+)\)", page.read_text("utf-8")):
             path, _, anchor = link.partition("#")
             target = page.parent / path if path else page
@@ -246,9 +276,13 @@ def test_everything_that_has_a_name_is_explained() -> None:
     by_hand = "".join(page.read_text("utf-8") for page in PAGES if page != GENERATED)
     missing = [row.name for row in ARGUMENTS if row.ready and not re.search(rf"`{row.name}[`=]", by_hand)]
     missing += [row.name for row in (*ARGUMENTS, *SETTINGS) if f"| `{row.name}` |" not in text]
-    output = (ROOT / "docs" / "output.md").read_text("utf-8")
+    output = OUTPUT.read_text("utf-8")
     missing += [outcome.value for outcome in Outcome if f"\n| `{outcome.value}` |" not in output]
     missing += [f"exit code {code.value}" for code in ExitCode if f"\n| {code.value} |" not in output]
+    code = "".join(path.read_text("utf-8") for path in (ROOT / "crawler").rglob("*.py"))
+    stats = set(re.findall(r'"(apifetch/\w+)"', code))
+    assert stats
+    missing += [stat for stat in stats if f"`{stat}`" not in by_hand]
     assert missing == []
 
 
@@ -257,11 +291,28 @@ def test_the_page_of_settings_has_every_default_in_order() -> None:
     names = (node for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
     assigned = sorted((node.lineno, node.id) for node in names)
     page = (ROOT / "docs" / "settings.md").read_text("utf-8")
-    assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == [name for _, name in assigned]
+    rows = re.findall(r"^\| `(\w+)` \| (.+?) \|", page, re.MULTILINE)
+    assert [name for name, _ in rows] == [name for _, name in assigned]
+    for name, said in rows:
+        value = getattr(settings, name, None)  # what depends on the machine may be absent
+        if isinstance(value, int) and name != "DOWNLOAD_MAXSIZE":  # that one is said in MiB
+            assert said.strip("`") == str(value), name
 
 
-def test_the_page_of_output_has_every_column_of_the_ledger(crawl: Crawl, api: ApiServer) -> None:
-    (row,) = crawl([api.url("/items/1")]).rows()
-    page = (ROOT / "docs" / "output.md").read_text("utf-8").partition("\n## The ledger\n")[2].partition("\n## ")[0]
-    cells = re.findall(r"^\| (`.*?`) \|", page, re.MULTILINE)
-    assert sorted(re.findall(r"`(\w+)`", " ".join(cells))) == sorted(row)
+def test_the_page_of_output_names_all_that_a_run_writes(crawl: Crawl, api: ApiServer) -> None:
+    """Files, columns, and the fields of envelopes and summary: all of them, and no others."""
+    text, damaged = api.put_bytes("text", b"a", "text/plain"), api.put_bytes("damaged", b"\xff")
+    result = crawl([api.url("/items/1"), text, damaged, api.url("/missing/1"), "no call"])
+    written = {path.name for path in result.out.iterdir()}
+    assert _listed("The folder") >= written
+    assert _listed("The ledger") == set(result.rows()[0])
+    envelopes = [*result.envelopes(), *result.envelopes("errors")]
+    assert _listed("The envelope") == {name for envelope in envelopes for name in envelope}
+    assert _listed("summary.json") == set(result.summary)
+
+
+def _listed(section: str) -> set[str]:
+    """What stands in backticks in the first cells of a section's tables; folders without their slash."""
+    text = OUTPUT.read_text("utf-8").partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    cells = re.findall(r"^\| (`.*?) \|", text, re.MULTILINE)
+    return set(re.findall(r"`([\w.]+)/?`", " ".join(cells)))

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from tests.hostile.behaviour import Behaviour
 
+pytestmark = pytest.mark.xdist_group("hostile")  # one crawl for all of them, with --dist loadgroup
+
 PAGE: Final = Path(__file__).parent.parent / "docs" / "hostile.md"
 
 LARGE: Final = sum(behaviour.outcome is Outcome.TOO_LARGE for behaviour in BEHAVIOURS)

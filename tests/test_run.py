@@ -35,13 +35,20 @@ from tests.stored import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from crawler.plan import Plan
 
 
 EXAMPLES = int(os.environ.get("HISTORIES", "25"))
 """Histories to make up; HISTORIES=1000 after a change of resume.py or run.py."""
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A folder that needs no disk: many runs wait for it otherwise."""
+    with TemporaryDirectory(dir=MEMORY) as directory:
+        yield Path(directory)
 
 
 def line_rows(folder: Path) -> dict[int, str]:

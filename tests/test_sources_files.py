@@ -356,10 +356,15 @@ threading.Thread(target=source.next_batch, args=(1,), daemon=True).start()
 """
 
 
-@pytest.mark.parametrize("content", [b"http://x/1\nhttp://x/2\n", gzip.compress(b"http://x/1\nhttp://x/2\n")])
-def test_standard_input_is_a_list_too_plain_or_gzip(content: bytes) -> None:
+@pytest.mark.parametrize("packed", [False, True])
+def test_standard_input_is_a_list_too_plain_or_gzip(packed: bool) -> None:
+    content = b"http://x/1\nhttp://x/2\n"
     run = subprocess.run(
-        [sys.executable, "-c", READ_STDIN], input=content, capture_output=True, cwd=PROJECT, check=True
+        [sys.executable, "-c", READ_STDIN],
+        input=gzip.compress(content) if packed else content,
+        capture_output=True,
+        cwd=PROJECT,
+        check=True,
     )
     assert (run.stdout, run.stderr) == (b"http://x/1 http://x/2\n", b"")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,13 +22,19 @@ from crawler.store.place import Place
 from crawler.store.resume import Bits, Duplicate, Resume
 from crawler.store.schema import State
 from crawler.values import REDO
-from tests.stored import BROKEN, NOT_FOUND, OK, Answer, answered, drive, entry, make_plan, rows, ticket
+from tests.stored import BROKEN, MEMORY, NOT_FOUND, OK, Answer, answered, drive, entry, make_plan, rows, ticket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 THIS_RUN = 5
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A folder that needs no disk: many runs wait for it otherwise."""
+    with TemporaryDirectory(dir=MEMORY) as directory:
+        yield Path(directory)
 
 
 @pytest.fixture
@@ -251,9 +259,7 @@ def test_pages_come_though_there_are_more_than_are_read_at_once(ledger: Ledger) 
     parent = written(ledger, "p")
     with ledger.transaction():
         for n in range(2500):
-            ledger.open_call(
-                replace(ticket(f"p/{n}", None), parent=parent), run=1, list_id=None, state=State.PENDING
-            )
+            ledger.open_call(replace(ticket(f"p/{n}", None), parent=parent), run=1, list_id=None, state=State.PENDING)
     assert len(list(resume(ledger).followed())) == 2500
 
 
@@ -314,8 +320,8 @@ def test_bits_are_a_set(numbers: set[int], others: set[int]) -> None:
 
 def begin(ledger: Ledger, redo: str = "all", **changes: Any) -> runs.Begun:
     start: dict[str, Any] = {
-        "path": "/lists/items.txt", "inside": False, "fingerprint": Fingerprint(1, 1, "x"), "identity": {"column": "url"},
-        "by_line": True, "redo": redo, "arguments": {}, "versions": {}, "durability": "batch",
+        "path": "/lists/items.txt", "inside": False, "fingerprint": Fingerprint(1, 1, "x"), "by_line": True,
+        "identity": {"column": "url"}, "redo": redo, "arguments": {}, "versions": {}, "durability": "batch",
     }  # fmt: skip
     return runs.begin(ledger, runs.Start(**(start | changes)))
 

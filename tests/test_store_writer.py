@@ -1,4 +1,7 @@
-"""What makes records durable: the order of body, barrier and row, batches, the wire to the process, and its end."""
+"""What makes records durable: the order of body, barrier and row, what the disk refuses, what cannot be written.
+
+The process by itself is test_store_process.py's.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ import ctypes
 import errno
 import hashlib
 import json
-import math
 import os
 import random
 import socket
@@ -33,7 +35,7 @@ from crawler.store.writer import _call
 from tests.stored import NOT_FOUND, OK, SILENT, answered, audit, drive, files, make_plan, rows, ticket
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from crawler.items import Ticket
@@ -151,23 +153,23 @@ def test_a_duplicate_touches_nothing_of_the_call_it_repeats(store: Store) -> Non
     audit(store.place.directory)
 
 
-# Batches, in the process
+# In the process
 
 
-def serve(store: Store, messages: list[Message], *, batch_records: int = BATCH_RECORDS) -> list[Committed | Failed]:
+def serve(store: Store, messages: Sequence[Message]) -> list[Committed | Failed]:
     """What the process says when all *messages* wait for it."""
     engine, theirs = socket.socketpair()
     told: list[Committed | Failed] = []
     with engine, theirs:
         feeder = threading.Thread(target=_feed, args=(engine, messages, told))
         feeder.start()
-        process.WriterProcess(theirs, store.committer, store.ledger, run=1, batch_records=batch_records).serve()
+        process.WriterProcess(theirs, store.committer, store.ledger, run=1, batch_records=BATCH_RECORDS).serve()
         theirs.shutdown(socket.SHUT_WR)
         feeder.join()
     return told
 
 
-def _feed(engine: socket.socket, messages: list[Message], told: list[Committed | Failed]) -> None:
+def _feed(engine: socket.socket, messages: Sequence[Message], told: list[Committed | Failed]) -> None:
     for message in messages:
         engine.sendall(frame(message))
     engine.shutdown(socket.SHUT_WR)
@@ -187,21 +189,6 @@ def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_patient")
-@pytest.mark.parametrize("records", [1, BATCH_RECORDS - 1, BATCH_RECORDS, BATCH_RECORDS + 1, 1000])
-@pytest.mark.parametrize("durability", ["batch", "process"])
-def test_one_barrier_and_one_commit_for_each_full_batch(
-    tmp_path: Path, durability: Durability, records: int
-) -> None:
-    with closing(Store(tmp_path / "out", durability)) as store:
-        told = serve(store, [put(answered(ticket(str(n)))) for n in range(records)])
-        batches = math.ceil(records / BATCH_RECORDS)
-        assert store.files.barriers == (batches if durability == "batch" else 0)
-        assert store.steps.count("commit") == len(told) == batches
-        assert len(rows(store.place.directory)) == records
-        audit(store.place.directory)
-
-
-@pytest.mark.usefixtures("_patient")
 def test_large_bodies_make_small_batches(store: Store) -> None:
     size = BATCH_BYTES // 4
     told = serve(store, [put(answered(ticket(str(n)), NOT_FOUND)) for n in range(8)])
@@ -211,27 +198,10 @@ def test_large_bodies_make_small_batches(store: Store) -> None:
     assert [answer.messages for answer in told if isinstance(answer, Committed)] == [4, 4]
 
 
-def test_strict_commits_every_record_by_itself(tmp_path: Path) -> None:
-    with closing(Store(tmp_path / "out", "strict")) as store:
-        told = serve(store, [put(answered(ticket(str(n)))) for n in range(5)], batch_records=1)
-        assert store.files.barriers == store.steps.count("commit") == len(told) == 5
-
-
 def test_the_order_of_strict_makes_batches_of_one(tmp_path: Path) -> None:
     done = drive(make_plan(tmp_path, ["a", "b"], durability="strict"))
     assert done.error is None
     audit(tmp_path / "out")
-
-
-def test_what_arrived_whole_from_a_killed_engine_is_committed(store: Store) -> None:
-    engine, theirs = socket.socketpair()
-    with theirs:
-        with engine:
-            last = frame(put(answered(ticket("b"))))
-            engine.sendall(frame(put(answered(ticket("a")))) + last[: len(last) // 2])
-        process.WriterProcess(theirs, store.committer, store.ledger, run=1, batch_records=BATCH_RECORDS).serve()
-    assert [row["url"][-1] for row in rows(store.place.directory)] == ["a"]
-    audit(store.place.directory)
 
 
 def test_pages_know_their_parent_whether_it_came_in_their_batch_or_before(store: Store) -> None:
@@ -261,7 +231,7 @@ def fails(number: int) -> Any:
 
 def test_nothing_of_a_batch_whose_barrier_failed_is_acknowledged(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     store.files._syncfs = fails(errno.EIO)()
-    with pytest.raises(StoreError, match="cannot sync .*: Input/output error"):
+    with pytest.raises(StoreError, match=r"cannot sync .*: Input/output error"):
         store.committer.commit([answered(ticket("a"))])
     assert rows(store.place.directory) == []
 
@@ -315,7 +285,8 @@ def test_messages_survive_being_cut_anywhere() -> None:
     ]  # fmt: skip
     stream = b"".join(map(frame, sent))
     for seed in range(20):
-        rng, frames, got, at = random.Random(seed), Frames(Message), [], 0
+        rng, frames, at = random.Random(seed), Frames(Message), 0
+        got: list[Message] = []
         while at < len(stream):
             size = rng.choice((1, 2, 7, 100, 5000))
             got += frames.feed(stream[at : at + size])
@@ -324,8 +295,13 @@ def test_messages_survive_being_cut_anywhere() -> None:
 
 
 def test_answers_survive_the_wire() -> None:
-    sent = [Committed(3, [Stored("responses/x.json", 1, "a", "b"), Stored(None, None, None, None)]), Failed("é", True)]
-    assert list(Frames(Answer).feed(b"".join(map(frame, sent)))) == sent
+    sent: list[Committed | Failed] = [
+        Committed(3, [Stored("responses/x.json", 1, "a", "b"), Stored(None, None, None, None)]),
+        Failed("é", True),
+    ]
+        Failed("é", True),
+    ]
+    assert list(Frames(Answer).feed(b"".join(frame(answer) for answer in sent))) == sent
 
 
 # What cannot be written
@@ -343,7 +319,9 @@ def test_answers_survive_the_wire() -> None:
         ("url", None, ""),
     ],
 )
-def test_what_cannot_be_written_is_taken_out_and_makes_the_record_rejected(name: str, value: object, left: object) -> None:
+def test_what_cannot_be_written_is_taken_out_and_makes_the_record_rejected(
+    name: str, value: object, left: object
+) -> None:
     record = answered(ticket("a"))
     setattr(record, name, value)
     mend(record)

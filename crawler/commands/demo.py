@@ -84,20 +84,17 @@ def _environment() -> dict[str, str]:
 
 @contextmanager
 def _api() -> Iterator[str]:
-    """The API's address while it runs. It ends with this process, however that ends."""
+    """The API's address while it runs. It ends when its stdin is closed: on leaving, or with this process."""
     with subprocess.Popen(
         [sys.executable, "-m", "crawler.demo.api", "--with-parent"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=_environment(),
         start_new_session=True,  # Ctrl-C is the crawl's to obey; what it still waits for must be answered
     ) as api:  # fmt: skip
-        try:
-            assert api.stdout is not None
-            origin = api.stdout.readline().removeprefix("listening on ").strip()
-            if not origin:
-                raise UnexpectedError("the API did not start")
-            yield origin
-        finally:
-            api.terminate()
+        assert api.stdout is not None
+        origin = api.stdout.readline().removeprefix("listening on ").strip()
+        if not origin:
+            raise UnexpectedError("the API did not start")
+        yield origin
 
 
 def _show(origin: str) -> None:

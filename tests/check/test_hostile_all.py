@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tests.hostile.behaviour import Behaviour
 
-pytestmark = pytest.mark.check
+pytestmark = [pytest.mark.check, pytest.mark.xdist_group("hostile")]
 
 HANDLER: Final = {"APIFETCH_HTTP_HANDLER": "scrapy.core.downloader.handlers.http11.HTTP11DownloadHandler"}
 TRIED: Final = [behaviour for behaviour in BEHAVIOURS if can_try(behaviour)]

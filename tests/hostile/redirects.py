@@ -179,7 +179,6 @@ REFUSED: Final = (
     bad("redirect-ipv6-zone", "an IPv6 address with a zone", "http://[fe80::1%25eth0]/"),
     replace(
         bad("redirect-no-host", "an empty host, which RFC 9110, section 4.2.1 has refused", "{scheme}:///next"),
-        todo="urljoin takes it for a path of the same host",
     ),
     bad("redirect-space-in-host", "a space in the host", "http://a b/"),
     bad("redirect-credentials", "user and password", "http://user:secret@127.0.0.1/"),
