@@ -265,6 +265,11 @@ def test_every_link_leads_somewhere() -> None:
             assert not anchor or anchor in _anchors(target), (page.name, link)
 
 
+def test_the_index_leads_to_every_page() -> None:
+    index = (ROOT / "docs" / "index.md").read_text("utf-8")
+    assert {page.name for page in PAGES[1:]} - set(re.findall(r"\]\((\w+\.md)\)", index)) == {"index.md"}
+
+
 def _anchors(page: Path) -> set[str]:
     """What GitHub makes of a page's headings."""
     headings = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.MULTILINE)

@@ -299,8 +299,6 @@ def test_answers_survive_the_wire() -> None:
         Committed(3, [Stored("responses/x.json", 1, "a", "b"), Stored(None, None, None, None)]),
         Failed("é", True),
     ]
-        Failed("é", True),
-    ]
     assert list(Frames(Answer).feed(b"".join(frame(answer) for answer in sent))) == sent
 
 
