@@ -63,7 +63,9 @@ class Run:
         try:
             self._open(plan)
         except BaseException:
-            self._place.close()
+            for name in ("source", "_ledger", "_place"):  # whatever is open by now
+                if name in vars(self):
+                    vars(self)[name].close()
             raise
 
     def _open(self, plan: Plan) -> None:

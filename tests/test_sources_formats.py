@@ -134,6 +134,15 @@ def test_an_unclosed_quote_costs_its_line_and_no_other(read: Read, rows: int) ->
     assert [e.line for e in entries(good)] == list(range(3, rows + 3))
 
 
+def test_a_quote_that_closes_too_late_does_not_swallow_what_is_between(read: Read) -> None:
+    """The second stray quote stands 100 KiB after the first, which is no record any more."""
+    rest = b"".join(b"http://x/%d,a row of some length\n" % n for n in range(3_000))
+    bad, *good = read(b'url,note\nhttp://x/,"open\n' + rest + b'http://x/,5"\n', format="csv")
+    assert isinstance(bad, BadLine)
+    assert bad.line == 2
+    assert [e.line for e in entries(good)] == list(range(3, 3_004))
+
+
 def test_a_header_may_go_on_over_lines(read: Read) -> None:
     (entry,) = entries(read(b'"a\nb",url\n1,http://x/\n', format="csv"))
     assert (entry.line, entry.meta) == (3, {"a\nb": "1"})

@@ -222,6 +222,12 @@ def test_no_masked_line_tells_a_password(url: str, line: str) -> None:
     assert SECRET not in mask_userinfo(line.format(url))
 
 
+@pytest.mark.parametrize(("char", "escaped"), [("@", r"\u0040"), ("/", r"\/"), ("/", r"\u002f"), (":", r"\u003A")])
+@pytest.mark.parametrize("url", [f"http://user:{SECRET}@x:y", f"http://{SECRET}@x:y"])
+def test_json_escapes_hide_no_password_from_the_mask(url: str, char: str, escaped: str) -> None:
+    assert SECRET not in mask_userinfo(f'{{"url":"{url.replace(char, escaped)}"}}')
+
+
 @pytest.mark.parametrize(
     "text",
     [

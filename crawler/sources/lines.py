@@ -94,7 +94,7 @@ def mask_userinfo(text: str) -> str:
     The text may be no URL at all (`user:pw@host` without a scheme, a password with a slash in it), so
     this hides too much rather than too little. Linear in the length of the text.
     """
-    text = _AUTHORITY.sub("//***@", text)
+    text = _AUTHORITY.sub("//***@", text.replace(r"\u0040", "@"))  # as some write it in JSON
     end = text.rfind("@")
     password = _PASSWORD.search(text, 0, max(end, 0))
     return f"{text[: password.end()]}***{text[end:]}" if password else text
