@@ -198,9 +198,16 @@ def test_large_bodies_make_small_batches(store: Store) -> None:
     assert [answer.messages for answer in told if isinstance(answer, Committed)] == [4, 4]
 
 
-def test_the_order_of_strict_makes_batches_of_one(tmp_path: Path) -> None:
-    done = drive(make_plan(tmp_path, ["a", "b"], durability="strict"))
-    assert done.error is None
+@pytest.mark.parametrize(("durability", "commits"), [("strict", 5), ("batch", 1), ("process", 1)])
+def test_strict_is_a_commit_for_each_record(tmp_path: Path, durability: Durability, commits: int) -> None:
+    engine, theirs = socket.socketpair()
+    with closing(Place.take(tmp_path / "out")) as place, engine:
+        engine.sendall(b"".join(frame(put(answered(ticket(str(n))))) for n in range(5)))
+        engine.shutdown(socket.SHUT_WR)
+        told = {"directory": str(place.directory), "lock": place.fd, "durability": durability, "run": 1, "list_id": 1}
+        process.serve(theirs, {**told, "raw": True, "levels": 1})
+        told_us = list(Frames(Answer).feed(engine.recv(1 << 16)))
+    assert [answer.messages for answer in told_us] == [5 // commits] * commits
     audit(tmp_path / "out")
 
 
