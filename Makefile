@@ -13,15 +13,16 @@ BIN := .venv/bin
 # Named after the Python, so that another Python makes the environment anew.
 RUN := .venv/run-$(VERSION)
 DEV := .venv/dev-$(VERSION)
+BENCH := .venv-bench/bench-$(VERSION)
 LOCK := build/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--custom-compile-command "make lock"
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test lint check docs lock clean python
+.PHONY: help demo test lint check bench docs lock clean python
 
 help:
 	@sed -n '1,4s/^# //p' Makefile
-	@echo "Also: make check (scrapyd and what takes minutes), lint, docs, lock, clean"
+	@echo "Also: make check (scrapyd and what takes minutes), bench (the peers side by side), lint, docs, lock, clean"
 
 demo: $(RUN)
 	$(BIN)/scrapy demo
@@ -38,6 +39,11 @@ lint: $(DEV)
 	$(BIN)/mypy
 	$(BIN)/scrapy-lint $(CURDIR)/crawler
 
+# Half an hour with all cases and clients. A minute: make bench ARGS="--cases cpu --rounds 1 --calls 2000"
+bench: $(RUN) $(BENCH)
+	$(BIN)/python -m benchmarks --markdown build/bench/report.md --json build/bench/report.json \
+		--svg build/bench/report.svg $(ARGS)
+
 docs: $(RUN)
 	$(BIN)/python -m crawler.arguments > docs/arguments.md
 
@@ -49,8 +55,8 @@ lock: python
 	$(LOCK) requirements-dev.txt --constraints requirements.lock --output-file requirements-dev.lock
 
 clean:
-	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
-	find crawler tests -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf .venv .venv-bench build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find crawler tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
 python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
@@ -66,3 +72,9 @@ $(DEV): requirements-dev.lock | python
 	$(PYTHON) -m venv --clear .venv
 	$(INSTALL) --require-hashes -r requirements-dev.lock
 	@touch $(RUN) $(DEV)
+
+# The peers have an environment of their own: what they need is nothing that this project's locks should know.
+$(BENCH): requirements-bench.txt | python
+	$(PYTHON) -m venv --clear .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt
+	@touch $(BENCH)
