@@ -108,6 +108,7 @@ def _redirected(request: Request, status: int, here: Target, there: Target) -> R
             raise BadRedirectError(f"it asks to send {redirected.method} to another origin, {there.host}")
         redirected.headers.clear()
         redirected.cookies = {}
+        redirected.meta.pop("download_slot", None)  # the downloader's word for the host that it left
     return redirected
 
 

@@ -32,6 +32,17 @@ class StorePipeline:
             raise NotConfigured  # no list: this spider is none of ours
         return cls(crawler)
 
+    def take_at_once(self, item: Any) -> bool:
+        """Take a record without waiting; False for whatever `process_item` is needed for (crawler.scraping)."""
+        if not isinstance(item, Record) or item.ticket is None:
+            return False
+        run: Run = self._crawler.spider.run  # type: ignore[union-attr]  # set by the RunKeeper
+        if not run.has_room:
+            return False
+        mend(item)
+        run.put_nowait(item)
+        return True
+
     async def process_item(self, item: Any) -> Any:
         if isinstance(item, Record):
             if item.ticket is None and item.outcome is not Outcome.INVALID:

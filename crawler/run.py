@@ -175,6 +175,11 @@ class Run:
         elif record.ticket is not None:
             record.ticket.recorded = True
 
+    @property
+    def has_room(self) -> bool:
+        """Whether a record can be handed in now, without waiting."""
+        return self.error is None and not self._writer.full
+
     async def room(self) -> None:
         """Wait until the writer has caught up."""
         while self._writer.full and self.error is None:

@@ -43,6 +43,7 @@ ADAPTERS = {
     "middlewares",
     "pipelines",
     "scheduler",
+    "scraping",
     "spiders",
     "wire",
 }

@@ -41,6 +41,10 @@ RECORD = "record"
 """`response.meta` key under which `parse` finds the Record of the response."""
 
 
+AHEAD = 10
+"""Requests that may wait for a worker: to be told of each free one costs a tenth of a call, of ten at once nothing."""
+
+
 class ApiFetchSpider(Spider):
     """Fetch every call of a list. Arguments: docs/arguments.md."""
 
@@ -98,8 +102,9 @@ class ApiFetchSpider(Spider):
         run.count_lines(to_end=True)
 
     async def _free_worker(self) -> None:
-        """Return when a worker is free: requests are made when they can be sent, never ahead."""
-        while self.crawler.engine.needs_backout():
+        """Return when a worker is free, or AHEAD requests are not yet waiting for one."""
+        engine = self.crawler.engine
+        while engine.needs_backout() and len(engine.scheduler) >= AHEAD:  # type: ignore[arg-type]  # all of Scrapy's have a length
             await self.crawler.signals.wait_for(signals.scheduler_empty)
 
     def _checked(self, item: Ticket | Record | None) -> Ticket | Record | None:

@@ -150,16 +150,17 @@ class CurlDownloadHandler(BaseDownloadHandler):
         head = transfer.head
         chunks = transfer.chunks
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        return self._class(head, request.url, body)(
+        response = self._class(head, request.url, body)(
             url=request.url,
             status=head.status,
-            headers=head.headers,
             body=body,
             flags=flags,
             certificate=self._certificate(request.url, handle),
             ip_address=self._address(handle),
             protocol=head.protocol,
         )
+        response.headers = head.headers  # the constructor would copy them, at the cost of all the rest
+        return response
 
     def _class(self, head: Head, url: str, body: bytes) -> type[Response]:
         """The class that Scrapy would choose; by Content-Type alone it is looked up once."""

@@ -9,6 +9,10 @@ from scrapy.http.headers import Headers
 
 _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
 
+_TITLES: Final[dict[bytes, bytes]] = {}
+_TITLES_AT_MOST: Final = 1000
+"""Names as they came -> as Headers keeps them. An API sends a few dozen; a hostile one must not fill the memory."""
+
 
 @dataclass(frozen=True, slots=True)
 class Head:
@@ -34,19 +38,30 @@ def parse_head(lines: list[bytes]) -> Head:
     version, _, rest = lines[start].partition(b" ")
     if not (rest[:3].isdigit() and rest[3:4] in b" \r\n"):
         raise ValueError("the status is no number of three digits")
-    fields: list[tuple[bytes, bytes]] = []
+    fields: dict[bytes, list[bytes]] = {}
+    values: list[bytes] = []
     for line in lines[start + 1 :]:
-        if line in {b"\r\n", b"\n"}:
+        if line == b"\r\n" or line == b"\n":  # noqa: PLR1714  # half the cost of a set, for each line of each response
             break
         name, colon, value = line.partition(b":")
-        if line[:1] in b" \t" and fields:  # obs-fold, RFC 9112 section 5.2
-            fields[-1] = (fields[-1][0], fields[-1][1] + b" " + line.strip())
+        if line[0] in b" \t" and values:  # obs-fold, RFC 9112 section 5.2
+            values[-1] += b" " + line.strip()
         elif colon:
-            bare = name.strip()
-            if bare != name and bare.lower() in _FRAMING:  # libcurl knows it by its bare name alone
-                raise ValueError("a space beside the name of a header that says where the body ends")
-            fields.append((bare, value.strip()))
+            values = fields.setdefault(_TITLES.get(name) or _title(name), [])
+            values.append(value.strip())
     else:
         raise EOFError
-    protocol = "HTTP/2.0" if version == b"HTTP/2" else version.decode("latin-1")
-    return Head(protocol, int(rest[:3]), Headers(fields))
+    headers = Headers()
+    dict.update(headers, fields)  # as Headers.update does with names and values that are normal already, as here
+    return Head("HTTP/2.0" if version == b"HTTP/2" else version.decode("latin-1"), int(rest[:3]), headers)
+
+
+def _title(name: bytes) -> bytes:
+    """The name as Headers keeps it."""
+    bare = name.strip()
+    if bare != name and bare.lower() in _FRAMING:  # libcurl knows it by its bare name alone
+        raise ValueError("a space beside the name of a header that says where the body ends")
+    title = bare.title()
+    if len(_TITLES) < _TITLES_AT_MOST:
+        _TITLES[name] = title
+    return title
