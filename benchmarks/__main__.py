@@ -36,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     signal.signal(signal.SIGTERM, _stop)  # so that servers and clients end with us
     adopt_orphans()
+    known = facts(args.peers_python)  # first of all: the load is other programs', not ours
     cases = [case.with_calls(args.calls).with_rounds(args.rounds) for case in args.cases]
     memory = args.memory or find_memory(max(case.calls for case in cases))
     places = Places(memory=memory, disk=args.disk, peers=args.peers_python, body=item_body("1"))
@@ -49,7 +50,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             rans.append(_run(case, clients, places))
         except ServerError as exc:
             notes.append(f"case {case.name}: {exc}")
-    known = facts(args.peers_python)
     text = report(rans, clients, known, notes)
     print(text)
     _write(args.markdown, text)

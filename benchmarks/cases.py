@@ -65,7 +65,8 @@ CASES: Final = (
         disk=True, figure=RATE, against="aiohttp-uvloop",
     ),
     Case(
-        name="latency20", title="Answers after 500 ms, 20 workers", calls=2_000, rounds=1,  # 50 s each, all of it waiting
+        name="latency20", title="Answers after 500 ms, 20 workers", calls=2_000,
+        rounds=1,  # of 50 s for each client, nearly all of it waiting
         latency_ms=500, figure=REACHED,
     ),
     Case(

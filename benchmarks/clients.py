@@ -91,7 +91,7 @@ CLIENTS: Final = (
         name="apifetch", title="**this project**", command=_apifetch,
         folder=ROOT,  # where scrapy.cfg names its settings
         place=lambda name: f"responses/{name[:2]}/{name}.json",
-        whole=lambda held, body: held.rstrip().endswith(b'"body": ' + body + b"}"),  # the envelope ends with it
+        whole=lambda held, body: held.endswith(b'"body":' + body + b"}\n"),  # the envelope ends with it
     ),
     Client(name="scrapy", title="Scrapy as it comes", command=_scrapy),
     Client(name="requests", title="`requests.get`, thread pool", command=_peer("requests_calls")),

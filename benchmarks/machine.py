@@ -39,6 +39,7 @@ def facts(peers: str) -> dict[str, str]:
     return {
         "machine": f"{_processor()}, {cores} {'core' if cores == 1 else 'cores'}, {platform.machine()}",
         "system": f"{platform.system()} {platform.release()}",
+        "load average before the first run": f"{os.getloadavg()[0]:.1f}",  # over a minute: what else was going on
         "this project": _packages(sys.executable, OURS),
         "peers": _packages(peers, PEERS),
         "curl": _first_line(["curl", "--version"]).partition(" (")[0] or "not installed",

@@ -1,7 +1,7 @@
 """Runs a command as a tree of processes of its own, and measures it. Knows nothing of clients.
 
-CPU is what the kernel says of every process of the tree once it has ended: nothing is sampled, nothing is lost. Peaks of
-memory are read from /proc while it runs, a few times a second; where there is no /proc, wait4 gives the largest.
+CPU is what the kernel says of every process of the tree once it has ended: nothing is sampled, nothing is lost. Peaks
+of memory are read from /proc while it runs, ten times a second; where there is no /proc, wait4 gives the largest.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def measured(command: Sequence[str], *, cwd: Path, env: Mapping[str, str], outpu
     return Usage(
         cpu_s=cpu_s,
         wall_s=wall_s,
-        # ru_maxrss counts in what the forked child was before exec: us. The kernel's mark for the program itself is exact.
+        # ru_maxrss counts in what the child was before exec: us. The kernel's mark for the program itself is exact.
         largest_bytes=max(by_process, default=largest_bytes),
         all_bytes=sum(by_process) or None,
         exit_code=client.returncode,

@@ -60,9 +60,9 @@ def plot(rans: Sequence[Ran], clients: Sequence[Client]) -> str:
             drawn += [f'<g transform="translate({left} {top})">', *_panel(ran, bars), "</g>"]
         top += max(_height(bars) for _, bars in row) + GAP
     height = max(top - GAP, MARGIN) + MARGIN
+    size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
     return "\n".join([
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
-        ' role="img" aria-label="Benchmarks, a panel for each case">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-label="Benchmarks, a panel for each case">',
         f"<style>{STYLE}</style>",
         f'<rect width="{width}" height="{height}" rx="8" fill="#ffffff"/>',
         *drawn,

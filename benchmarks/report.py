@@ -88,12 +88,12 @@ def _table(ran: Ran, clients: Sequence[Client]) -> Iterator[str]:
 
 def _columns(case: Case) -> Iterator[Column]:
     yield _column("CPU a call, ms", lambda s: s.cpu_ms, "{:.3f}".format, spread=True)
-    yield _ratio("to ours", lambda s: s.cpu_ms, OURS)
+    yield _ratio("CPU to ours", lambda s: s.cpu_ms, OURS)
     yield _column("after start-up", lambda s: s.further_cpu_ms, "{:.3f}".format)
     yield _column("wall, s", lambda s: s.run.wall_s, "{:.1f}".format)
     yield _column("start-up, s", lambda s: s.startup_s, "{:.2f}".format)
     yield _column("calls/s", lambda s: s.per_s, "{:,.0f}".format, spread=True)
-    yield _ratio(f"to {'ours' if case.against == OURS else case.against}", lambda s: s.per_s, case.against)
+    yield _ratio(f"speed to {'ours' if case.against == OURS else case.against}", lambda s: s.per_s, case.against)
     if case.latency_ms:
         yield _column("of workers / latency", lambda s: s.reached, "{:.1%}".format)
     if not case.latency_ms:
@@ -133,9 +133,9 @@ def _legend() -> str:
     return """\
 CPU is user and system time of all of a client's processes; the server's is not in it. "After start-up" is without
 what the same client needs for a list of one URL. "Start-up" is the wall time of that list, without what the server
-waited; "calls/s" are over the rest. Ratios are medians of the rounds' own ratios, since the machine's speed may change between
-rounds. "Peak" is the largest process's, "all processes" the sum of each one's peak. "Client busy" is in cores (100% is one); "server busy" is of
-each server process: near 100% the server would be the limit."""
+waited; "calls/s" are over the rest. Ratios are medians of the rounds' own ratios, since the machine's speed may change
+between rounds. "Peak" is the largest process's, "all processes" the sum of each one's peak. "Client busy" is in cores
+(100% is one); "server busy" is of each server process: near 100% the server would be the limit."""
 
 
 def _scaled(size_bytes: int | None) -> float | None:

@@ -76,7 +76,7 @@ def _turn(case: Case, client: Client, server: Server, places: Places, number: in
     served = server.watch()
     run = _run(case.calls, case, client, server, places)
     return Sample(
-        case=case.name, client=client.name, round=number, startup=startup, run=run, served=served(case.calls),
+        case=case.name, client=client.name, round=number, startup=startup, run=run, served=served(),
         calls=case.calls, workers=case.workers, latency_ms=case.latency_ms,
     )  # fmt: skip
 

@@ -9,7 +9,6 @@ import sys
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from benchmarks.certificates import write_certificates
@@ -20,13 +19,13 @@ from benchmarks.samples import Served
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from benchmarks.cases import Case
 
 ADDRESS: Final = "127.0.0.1"
 DELAYERS: Final = 2  # one process would do (some 7,000 calls a second); two are never the limit
 START_S: Final = 10.0  # nginx takes milliseconds
-LOGGED_S: Final = 5.0  # a line is written right after the answer; on a busy machine that may take a moment
 POLL_S: Final = 0.01
 TRIES: Final = 3  # a free port may be taken before nginx has it
 
@@ -38,12 +37,17 @@ class ServerError(Exception):
 class Server(Protocol):
     """A server that runs. title: for the report. ca: whom to trust; None without TLS."""
 
-    origin: str
-    title: str
-    ca: Path | None
+    @property
+    def origin(self) -> str: ...
 
-    def watch(self) -> Callable[[int], Served]:
-        """Begin to watch. Returns what tells, after that many calls, what was used and seen."""
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def ca(self) -> Path | None: ...
+
+    def watch(self) -> Callable[[], Served]:
+        """Begin to watch. Returns what tells, at any time, what was used and seen since then."""
 
 
 def find_nginx() -> str | None:
@@ -75,19 +79,17 @@ class _Nginx:
     status_port: int
     log: Path
 
-    def watch(self) -> Callable[[int], Served]:
+    def watch(self) -> Callable[[], Served]:
         cpu_s, accepted = cpu_s_of(self.process), status(ADDRESS, self.status_port)
+        # Asked after the status: one process does one thing at a time, so what was answered before it is in the log.
         seen = self._lines() if self.ca else []
 
-        def served(calls: int) -> Served:
+        def served() -> Served:
             used_s = _difference(cpu_s_of(self.process), cpu_s)
             connections = status(ADDRESS, self.status_port) - accepted - 1  # the question itself
             if not self.ca:
                 return Served(processes=1, cpu_s=used_s, connections=connections)
-            deadline_s = time.monotonic() + LOGGED_S
-            while len(lines := self._lines()) < len(seen) + calls and time.monotonic() < deadline_s:
-                time.sleep(POLL_S)
-            full, resumed = handshakes_in(lines[len(seen) :])
+            full, resumed = handshakes_in(self._lines()[len(seen) :])
             return Served(processes=1, cpu_s=used_s, connections=connections, handshakes=full, resumed=resumed)
 
         return served
@@ -144,10 +146,10 @@ class _Delayers:
     processes: list[int]
     ca: None = None
 
-    def watch(self) -> Callable[[int], Served]:
+    def watch(self) -> Callable[[], Served]:
         before_s = self._cpu_s()
 
-        def served(_calls: int) -> Served:
+        def served() -> Served:
             return Served(processes=len(self.processes), cpu_s=_difference(self._cpu_s(), before_s))
 
         return served

@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from typing import TYPE_CHECKING
 
-import httpx
+import httpx  # type: ignore[import-not-found, unused-ignore]  # only .venv-bench has it
 
 from benchmarks.peers.job import Job, read_job
 

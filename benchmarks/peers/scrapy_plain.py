@@ -45,7 +45,7 @@ class PlainSpider(Spider):
     custom_settings = {"ITEM_PIPELINES": {SavePipeline: 300}}  # noqa: RUF012  # as Scrapy's documentation has it
 
     async def start(self) -> AsyncIterator[Request]:
-        for url in Path(self.urls).read_text("utf-8").split():
+        for url in Path(self.urls).read_text("utf-8").split():  # noqa: ASYNC240  # as its users write it
             yield Request(url)
 
     def parse(self, response: Response) -> Iterator[dict[str, Any]]:
