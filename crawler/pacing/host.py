@@ -1,0 +1,248 @@
+"""When the next call to a host may go: all of pacing in one place.
+
+Owns: the sum of what a host has said (refusals, Retry-After, RateLimit) and what the user has (workers,
+rate). Knows no request and no queue: it is asked, told what started, and told how it ended.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from crawler.pacing.allowance import Allowance
+from crawler.pacing.backoff import BACKOFFS, Backoff, Cause, Uniform, cause_of
+from crawler.pacing.budget import LEAST_PER_S, RATIO, RESERVE, RetryBudget
+from crawler.pacing.learned import LearnedPace
+from crawler.pacing.limiter import Call, Limiter
+from crawler.pacing.rate import Rate, RateLimiter
+
+if TYPE_CHECKING:
+    from crawler.pacing.rate_limit import Hint
+
+_OVERLOADED: Final = frozenset({502, 504})
+"""Besides 429 and 503: a gateway whose server does not keep up. A 500 is about the one call."""
+
+ROUNDS: Final = 2
+"""Pushbacks in a row, each a round trip after the other and with no success between, that make an outage
+of what one refusal does not."""
+
+OUTAGE: Final = Backoff(base_s=0.5, cap_s=15.0)
+"""Rests of a host that answers nothing. At the cap a probe every 7.5 s on average: an hour of outage is 480
+calls, and after it no more than 15 s are lost."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What holds for every host.
+
+    per_host: the most calls at once. auto: find the number, up to per_host. rate: None for none.
+    max_wait_s: a rest that takes longer is `blocked_until`, for the caller to do without the host.
+    """
+
+    per_host: int
+    auto: bool = False
+    rate: Rate | None = None
+    max_wait_s: float = 300.0
+    backoffs: Mapping[Cause, Backoff] = field(default_factory=lambda: BACKOFFS)
+    outage: Backoff = OUTAGE
+    retry_ratio: float = RATIO
+    retries_per_s: float = LEAST_PER_S
+    retry_reserve: float = RESERVE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How a call ended. An answer, of whatever kind, has a status; without one, failed says what happened.
+
+    failed: why there is no whole answer; None also when the failure says nothing about the host (we
+    cancelled it, it was no call). retry_after_s, hint: what the response asks for; None: nothing.
+    """
+
+    status: int | None = None
+    failed: Cause | None = None
+    retry_after_s: float | None = None
+    hint: Hint | None = None
+
+    @property
+    def cause(self) -> Cause | None:
+        """Why the call has to be made again; None when it has its answer, or none is to be had."""
+        return self.failed or (None if self.status is None else cause_of(self.status))
+
+    @property
+    def is_pushback(self) -> bool:
+        """Whether it asks for fewer calls."""
+        return self.cause in {Cause.THROTTLED, Cause.NETWORK} or self.status in _OVERLOADED
+
+    @property
+    def asked_s(self) -> float | None:
+        """How long a refusal asks to wait, in seconds; Retry-After comes before a reset (the draft's rule)."""
+        if self.cause not in {Cause.THROTTLED, Cause.SERVER}:
+            return None
+        if self.retry_after_s is not None:
+            return self.retry_after_s
+        if self.hint is None or self.hint.remaining or self.cause is not Cause.THROTTLED:
+            return None  # calls remain: the reset is not what this refusal waits for
+        return self.hint.reset_s
+
+
+class Host:
+    """One host. All times are seconds on one monotonic clock, except where they are called wall_s.
+
+    uniform: randomness; tests pass min or max.
+    """
+
+    def __init__(self, policy: Policy, *, uniform: Uniform = random.uniform) -> None:
+        self._policy = policy
+        self._uniform = uniform
+        self._limiter = Limiter(policy.per_host, auto=policy.auto)
+        self._rate = RateLimiter(policy.rate) if policy.rate is not None else None
+        self._pace = LearnedPace()
+        self._allowance = Allowance()
+        self._budget = RetryBudget(
+            ratio=policy.retry_ratio, least_per_s=policy.retries_per_s, reserve=policy.retry_reserve
+        )
+        self._rests_until_s = -math.inf
+        self._rounds = 0  # of pushback without a success
+        self._down_since_s: float | None = None
+
+    # May one go?
+
+    def when(self, now_s: float) -> float | None:
+        """Whether a call may go: None: now. Else the time to ask again; infinity: when a call has ended."""
+        at_s = max(
+            self._rests_until_s,
+            self._allowance.next_at(now_s),
+            self._pace.next_at(now_s),
+            now_s if self._rate is None else self._rate.next_at(now_s),
+            # while nothing succeeds, one call at a time finds out whether it is over
+            math.inf if self._rounds >= ROUNDS and self._limiter.in_flight else self._limiter.next_at(now_s),
+        )
+        return at_s if at_s > now_s else None
+
+    def retry_when(self, now_s: float) -> float | None:
+        """Whether a retry may go: as when(), with the budget for retries besides."""
+        at_s = self.when(now_s)
+        budget_s = self._budget.next_at(now_s)
+        if budget_s <= now_s:
+            return at_s
+        return budget_s if at_s is None else max(at_s, budget_s)
+
+    def blocked_until(self, now_s: float) -> float | None:
+        """Give the end of a rest that is longer than max_wait_s; None when there is none that long."""
+        at_s = max(
+            self._rests_until_s,
+            self._allowance.next_at(now_s),
+            now_s if self._rate is None else self._rate.next_at(now_s),
+        )
+        return at_s if at_s - now_s > self._policy.max_wait_s else None
+
+    # What happened
+
+    def started(self, now_s: float, *, retry: bool = False) -> Call:
+        """Count a call that goes; what comes back is handed to ended() with how it ended."""
+        self._pace.started(now_s)
+        self._allowance.started(now_s)
+        if self._rate is not None:
+            self._rate.take(now_s)
+        if retry:
+            self._budget.take(now_s)
+        return self._limiter.started(now_s)
+
+    def ended(self, call: Call, now_s: float, ending: Ending) -> None:
+        """Learn from how a call ended; exactly once for each Call."""
+        if ending.hint is not None:
+            others = self._limiter.in_flight - 1  # what they are worth is not yet taken off
+            self._allowance.told(ending.hint, now_s, others, self._uniform)
+        if ending.is_pushback:
+            self._pushed_back(call, now_s, ending)
+        elif ending.cause is None and ending.status is not None:
+            self._limiter.succeeded(call, now_s)
+            self._pace.succeeded()
+            self._budget.succeeded()
+            self._rounds = 0
+            self._down_since_s = None
+        else:
+            self._limiter.ended()
+        if ending.asked_s is not None:
+            self._rest(now_s, ending.asked_s)
+
+    def retry_at(self, now_s: float, attempt: int, ending: Ending) -> float | None:
+        """Give the time for retry number *attempt* (from 1) of a call; None when it has no reason to be made again.
+
+        ValueError when attempt < 1. Ask retry_when() once that time has come.
+        """
+        cause = ending.cause
+        if cause is None:
+            return None
+        return now_s + self._policy.backoffs[cause].rest_s(attempt, ending.asked_s, uniform=self._uniform)
+
+    def _pushed_back(self, call: Call, now_s: float, ending: Ending) -> None:
+        if not self._limiter.pushed_back(call, now_s):
+            return
+        self._rounds += 1
+        if self._down_since_s is None:
+            self._down_since_s = now_s
+        if ending.cause is Cause.THROTTLED:
+            self._pace.refused(now_s)
+        if self._rounds >= ROUNDS:
+            # half of it for certain: full jitter would let some outages be probed at once, again and again
+            most_s = self._policy.outage.most_s(self._rounds - ROUNDS + 1)
+            self._rests_until_s = max(self._rests_until_s, now_s + self._uniform(most_s / 2, most_s))
+
+    def _rest(self, now_s: float, asked_s: float) -> None:
+        """Let the whole host rest as long as asked, and a little longer, so that not all clients return at once."""
+        if asked_s <= 0 or now_s + asked_s <= self._rests_until_s:
+            return
+        until_s = now_s + asked_s + self._uniform(0.0, jitter_s(asked_s))
+        self._pace.rested(until_s - max(now_s, self._rests_until_s))
+        self._rests_until_s = until_s
+
+    # For the report, and for the next run
+
+    @property
+    def limit(self) -> int:
+        """How many calls at once are allowed at this moment."""
+        return self._limiter.limit
+
+    @property
+    def in_flight(self) -> int:
+        """How many calls have started and not ended."""
+        return self._limiter.in_flight
+
+    @property
+    def pace_per_s(self) -> float | None:
+        """The pace that the host's refusals have taught, calls per second; None: none."""
+        return self._pace.per_s
+
+    @property
+    def down_since_s(self) -> float | None:
+        """Since when every call was pushed back; None while some succeed. For how long is the caller's to decide."""
+        return self._down_since_s if self._rounds >= ROUNDS else None
+
+    def state(self, *, now_s: float, wall_s: float) -> dict[str, Any]:
+        """Give what a later run has to know, as JSON can hold it, with times in seconds since 1970."""
+        rests_until_s = max(self._rests_until_s, self._allowance.next_at(now_s))
+        state: dict[str, Any] = {}
+        if rests_until_s > now_s:
+            state["rests_until_s"] = rests_until_s - now_s + wall_s
+        if self._rate is not None:
+            state["rate"] = self._rate.state(now_s=now_s, wall_s=wall_s)
+        return state
+
+    def restore(self, state: Mapping[str, Any], *, now_s: float, wall_s: float) -> None:
+        """Take over what an earlier run has left; before the first call. ValueError when it is no such state."""
+        rate, rests_until = state.get("rate", {}), state.get("rests_until_s", 0.0)
+        if not isinstance(rate, Mapping) or not isinstance(rests_until, int | float):
+            raise ValueError("a host's state cannot be read")  # noqa: TRY004  # it is data, not a type in code
+        if rests_until > wall_s:
+            self._rests_until_s = now_s + rests_until - wall_s
+        if self._rate is not None:
+            self._rate.restore(rate, now_s=now_s, wall_s=wall_s)
+
+
+def jitter_s(asked_s: float) -> float:
+    """Give the most that is added to a rest that was asked for: a tenth, and 5 s at most, in seconds."""
+    return min(0.1 * asked_s, 5.0)
