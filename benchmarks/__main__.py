@@ -34,14 +34,17 @@ PEERS: Final = ROOT / ".venv-bench" / "bin" / "python"
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit code: 1 when a client failed, 2 for a wrong argument."""
     args = _parser().parse_args(argv)
-    signal.signal(signal.SIGTERM, _stop)  # so that servers and clients end with us
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)  # so that servers and clients end with us
     adopt_orphans()
     known = facts(args.peers_python)  # first of all: the load is other programs', not ours
     cases = [case.with_calls(args.calls).with_rounds(args.rounds) for case in args.cases]
     memory = args.memory or find_memory(max(case.calls for case in cases))
     places = Places(memory=memory, disk=args.disk, peers=args.peers_python, body=item_body("1"))
+    most = max(case.workers for case in cases)
     clients = [client for client in args.clients if client.here]
     notes = [f"{client.name}: `{client.needs}` is not installed" for client in args.clients if not client.here]
+    notes += [f"{client.name}: {client.most} calls at once at most" for client in clients if client.most < most]
     if memory != Path("/dev/shm"):
         notes.append("bodies in memory: no /dev/shm with room for them, so they went to the folder for temporary files")
     rans: list[Ran] = []
@@ -135,8 +138,8 @@ def _write(path: Path | None, text: str) -> None:
         path.write_text(text, "utf-8")
 
 
-def _stop(_number: int, _frame: FrameType | None) -> Never:
-    raise SystemExit(128 + signal.SIGTERM)
+def _stop(number: int, _frame: FrameType | None) -> Never:
+    raise SystemExit(128 + number)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from benchmarks.peers.curl_parallel import MOST
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -31,7 +33,8 @@ class Task:
 class Client:
     """A client. folder: where it is started, None for the task's own. needs: a program it cannot do without.
 
-    place: the file of a name, in its folder. whole: whether what the file holds is the body, whole.
+    most: calls at once that it is able to. place: the file of a name, in its folder. whole: whether what a file holds
+    is that body, whole.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Client:
     command: Callable[[Task], list[str]]
     folder: Path | None = None
     needs: str = ""
+    most: int = sys.maxsize
     place: Callable[[str], str] = "{}.json".format
     whole: Callable[[bytes, bytes], bool] = bytes.__eq__
 
@@ -100,5 +104,5 @@ CLIENTS: Final = (
     Client(name="aiohttp", title="aiohttp, asyncio", command=_peer("aiohttp_asyncio")),
     Client(name="aiohttp-uvloop", title="aiohttp, uvloop", command=_peer("aiohttp_uvloop")),
     Client(name="pycurl", title="pycurl multi, bare loop", command=_peer("pycurl_multi")),
-    Client(name="curl", title="`curl --parallel`", command=_peer("curl_parallel"), needs="curl"),
+    Client(name="curl", title="`curl --parallel`", command=_peer("curl_parallel"), needs="curl", most=MOST),
 )  # fmt: skip

@@ -58,7 +58,7 @@ def report(rans: Sequence[Ran], clients: Sequence[Client], facts: Mapping[str, s
     """Give the whole report. notes: sentences about what was left out, and why."""
     parts = ["# Benchmarks", *(_section(ran, clients) for ran in rans), _legend()]
     if notes:
-        parts.append("## Left out\n\n" + "\n".join(f"- {note}" for note in notes))
+        parts.append("## Notes\n\n" + "\n".join(f"- {note}" for note in notes))
     parts.append("## Versions\n\n" + "\n".join(f"- {name}: {value}" for name, value in facts.items()))
     return "\n\n".join(parts) + "\n"
 

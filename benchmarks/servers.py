@@ -109,7 +109,10 @@ def _nginx(program: str, case: Case, body: bytes, folder: Path) -> Iterator[_Ngi
         path.write_text(text, "utf-8")
         output = folder / "nginx.out"
         with output.open("wb") as out:
-            process = subprocess.Popen([program, "-p", folder, "-c", path], stdin=subprocess.DEVNULL, stderr=out)
+            process = subprocess.Popen(
+                [program, "-p", folder, "-c", path], stdin=subprocess.DEVNULL, stderr=out,
+                start_new_session=True,  # Ctrl-C is ours to obey
+            )  # fmt: skip
         try:
             if _answers(process, port):
                 yield _Nginx(
@@ -167,7 +170,7 @@ def _delayers(latency_ms: int) -> Iterator[_Delayers]:
         for _ in range(DELAYERS):
             process = subprocess.Popen(
                 [sys.executable, "-m", "benchmarks.delay_server", "--port", port, "--latency-ms", str(latency_ms)],
-                cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
             )  # fmt: skip
             processes.append(process)
             assert process.stdout is not None

@@ -97,6 +97,32 @@ def test_a_wrong_argument_is_told_before_anything_runs(argument: str, tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
+BURN = """\
+import time
+while time.process_time() < 0.3:
+    pass
+"""
+
+MEASURE = """\
+import os, pathlib, sys
+from benchmarks.measure import adopt_orphans, measured
+adopt_orphans()
+command = ["sh", "-c", '"$0" -c "$1" & exit 3', sys.executable, sys.argv[1]]
+with open(os.devnull, "wb") as nowhere:
+    usage = measured(command, cwd=pathlib.Path("/"), env={}, output=nowhere)
+print(usage.exit_code, usage.cpu_s)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux gives orphans to those who ask for them")
+def test_what_a_client_leaves_behind_is_waited_for_and_counted() -> None:
+    """In a process of its own, since adopting orphans is not undone."""
+    done = subprocess.run([sys.executable, "-c", MEASURE, BURN], cwd=ROOT, capture_output=True, text=True, check=True)
+    exit_code, cpu_s = done.stdout.split()
+    assert exit_code == "3"
+    assert float(cpu_s) >= 0.3
+
+
 # The figures: pure
 
 

@@ -9,7 +9,7 @@ import os
 
 from benchmarks.peers.job import read_job
 
-MOST = 300  # curl before 8.16 takes a larger --parallel-max for a mistake, and does 50 at once
+MOST = 300  # curl before 8.16 takes a larger --parallel-max for a mistake, and does 50 at once; the report says so
 
 
 def main() -> None:
