@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     clients = [client for client in args.clients if client.here]
     notes = [f"{client.name}: `{client.needs}` is not installed" for client in args.clients if not client.here]
     notes += [f"{client.name}: {client.most} calls at once at most" for client in clients if client.most < most]
-    if memory != Path("/dev/shm"):
+    if args.memory is None and memory != Path("/dev/shm"):
         notes.append("bodies in memory: no /dev/shm with room for them, so they went to the folder for temporary files")
     rans: list[Ran] = []
     for case in cases:
