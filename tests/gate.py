@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 SETTLE_S: Final = 0.1
 """How long the gate stays closed when enough is held: a request too many, sent with the others, still comes in."""
 
+PATIENCE_S: Final = 15.0
+"""When it is still not full then, it never will be: it stays open, and `fillings_left` says that it was not."""
+
 START_S: Final = 10.0
 BACKLOG: Final = 1024  # a crawl opens all its connections at once
 ADDRESS: Final = "127.0.0.1"
@@ -58,6 +61,8 @@ class Gate:
         self._context = context
         self._held: Counter[str] = Counter()
         self._waiting: list[_Connection] = []
+        self._given_up = False
+        self._patience: asyncio.TimerHandle | None = None
         self._transports: set[asyncio.Transport] = set()
         self._started = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
@@ -105,12 +110,15 @@ class Gate:
         self.peak = max(self.peak, self._held.total())
         self.peaks[host] = max(self.peaks[host], self._held[host])
         connection.put(self._answer_to(target))
-        if not self.fillings_left:
+        if self._given_up or not self.fillings_left:
             connection.answer()
             return
         self._waiting.append(connection)
+        if self._patience is None:
+            self._patience = self._loop.call_later(PATIENCE_S, self._give_up)
         if len(self._waiting) == self._full:
-            self._loop.call_later(SETTLE_S, self._open)
+            self._patience.cancel()
+            self._loop.call_later(SETTLE_S, self._fill)
 
     def _answer_to(self, target: str) -> bytes:
         if target.startswith("/flaky/") and self.requests[target] == 1:
@@ -125,8 +133,16 @@ class Gate:
         with suppress(ValueError):
             self._waiting.remove(connection)
 
-    def _open(self) -> None:
+    def _fill(self) -> None:
         self.fillings_left -= 1
+        self._patience = None
+        self._open()
+
+    def _give_up(self) -> None:
+        self._given_up = True
+        self._open()
+
+    def _open(self) -> None:
         waiting, self._waiting = self._waiting, []
         for connection in waiting:
             connection.answer()

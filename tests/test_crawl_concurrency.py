@@ -21,8 +21,7 @@ FILLINGS: Final = 3
 
 MORE: Final = 50  # many times the workers
 
-ONE_TRY: Final = {"DOWNLOAD_TIMEOUT": 20, "RETRY_TIMES": 0}
-"""A limit that is not reached ends as timeouts, and a failed test."""
+ONE_TRY: Final = {"RETRY_TIMES": 0}
 
 LIBCURL: Final[dict[str, str]] = {}
 STOCK: Final = {"APIFETCH_HTTP_HANDLER": "scrapy.core.downloader.handlers.http11.HTTP11DownloadHandler"}
