@@ -1,0 +1,1 @@
+"""Servers that others wrote, started as they are: nginx, httpbin under gunicorn, WireMock."""
