@@ -34,6 +34,11 @@ OUTAGE: Final = Backoff(base_s=0.5, cap_s=15.0)
 calls, and after it no more than 15 s are lost."""
 
 
+ERRORS: Final = 20
+"""Calls in a row that failed by the server's fault, after which more of them are pushback too. A list of
+which half fails for good has so many once in a million lines."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """What holds for every host.
@@ -105,6 +110,7 @@ class Host:
             ratio=policy.retry_ratio, least_per_s=policy.retries_per_s, reserve=policy.retry_reserve
         )
         self._rests_until_s = -math.inf
+        self._errors = 0  # in a row
         self._rounds = 0  # of pushback without a success
         self._down_since_s: float | None = None
 
@@ -156,13 +162,14 @@ class Host:
         if ending.hint is not None:
             others = self._limiter.in_flight - 1  # what they are worth is not yet taken off
             self._allowance.told(ending.hint, now_s, others, self._uniform)
-        if ending.is_pushback:
+        self._errors += ending.cause is Cause.SERVER
+        if ending.is_pushback or (ending.cause is Cause.SERVER and self._errors > ERRORS):
             self._pushed_back(call, now_s, ending)
         elif ending.cause is None and ending.status is not None:
             self._limiter.succeeded(call, now_s)
-            self._pace.succeeded()
+            self._pace.succeeded(call.at_s)
             self._budget.succeeded()
-            self._rounds = 0
+            self._errors = self._rounds = 0
             self._down_since_s = None
         else:
             self._limiter.ended()

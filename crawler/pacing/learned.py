@@ -8,23 +8,39 @@ second: it is measured in calls, and in parts of the pace itself.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import Final
 
 from crawler.pacing.turns import Turns
 
 FAR: Final = 0.75
-"""What is left of a pace that was refused soon: it was far too fast. Near CUBIC's 0.7."""
+"""What is left of a pace that was refused soon, and so may be far too fast. Near CUBIC's 0.7; 0.5 lost more
+by what it had to climb again than it saved refusals."""
 
 NEAR: Final = 0.95
 """What is left of one that was kept for long: it was hardly too fast. Also where the curve begins, below
 the pace it climbs to, so that a full bucket at the host empties."""
 
-HOLDS_S: Final = 5.0, 60.0
+HOLDS_S: Final = 1.0, 60.0
 """Seconds until the curve is back at the pace, the least and the most. It doubles each time the same pace
 is confirmed: a limit that holds is tested about once a minute, not with every breath."""
 
-HOLD_CALLS: Final = 20
+HOLD_RESTS: Final = 5
+"""The least, in rests that a refusal costs: no more than a sixth of the time goes into finding out."""
+
+EVIDENCE_CALLS: Final = 10
+EVIDENCE_S: Final = 1.0
+"""Calls served since the last cut, or time, before a refusal counts: until then it may be the same full bucket,
+and no speed can be told from less."""
+
+CLIMBS_S: Final = 2.0
+"""Beyond the pace: 5 % more after so long, 40 % after twice, 135 % after three times as long."""
+
+SHUT_OUT_CALLS: Final = 20
+"""Calls served before a time without any, from which on that was a window used up rather than a full bucket."""
+
+LEAST_CALLS: Final = 20
 """The least calls until then: at one call in ten seconds, five seconds test nothing."""
 
 FORGOTTEN: Final = 10
@@ -41,8 +57,12 @@ class LearnedPace:
         self._pace_per_s: float | None = None  # what the curve climbs to, and then beyond
         self._hold_s = HOLDS_S[0]
         self._since_cut = 0  # calls
-        self._served = 0  # since the last refusal that came after a success
-        self._since_s: float | None = None
+        self._is_near = False  # whether the last refusal came after a long time
+        self._was_shut_out = False
+        self._least_hold_s = 0.0
+        self._served = 0  # of the calls that started since the last cut
+        self._cut_s = -math.inf  # when the pace was last lowered; at first, when the first call went
+        self._rested_s = 0.0  # of the time since
         self._starts: deque[float] = deque(maxlen=RECENT)
         self._turns = Turns()
 
@@ -51,9 +71,12 @@ class LearnedPace:
         """The pace at this moment; None: as fast as can be."""
         if self._pace_per_s is None:
             return None
-        x = self._since_cut / self._hold_calls(self._pace_per_s)
-        climbed = NEAR + (1 - NEAR) * (x if x <= 1 else x**3)
-        return None if x > FORGOTTEN else self._pace_per_s * climbed
+        hold, climb = self._calls(self._hold_s), self._calls(CLIMBS_S)
+        beyond = (self._since_cut - hold) / climb
+        if beyond > FORGOTTEN:
+            return None
+        part = self._since_cut / hold if beyond < 0 else 1 + beyond**3
+        return self._pace_per_s * (NEAR + (1 - NEAR) * part)
 
     def next_at(self, now_s: float) -> float:
         """Give the earliest time for a call; *now_s* while there is no pace."""
@@ -61,8 +84,8 @@ class LearnedPace:
 
     def started(self, now_s: float) -> None:
         """Count a call that goes."""
-        if self._since_s is None:
-            self._since_s = now_s
+        if self._cut_s == -math.inf:
+            self._cut_s = now_s
         self._starts.append(now_s)
         self._since_cut += 1
         per_s = self.per_s
@@ -72,14 +95,16 @@ class LearnedPace:
         else:
             self._turns.take(now_s, 1 / per_s)
 
-    def succeeded(self) -> None:
-        """Count a call that was served."""
-        self._served += 1
+    def succeeded(self, started_s: float) -> None:
+        """Count a call that was served. One that started before the last cut says nothing about the pace since."""
+        if started_s > self._cut_s or self._pace_per_s is None:
+            self._served += 1
 
     def rested(self, seconds: float) -> None:
         """Leave out a rest that the host asked for: it says nothing of what it would have taken."""
-        if self._since_s is not None:
-            self._since_s += seconds
+        self._rested_s += seconds
+        self._least_hold_s = min(HOLDS_S[1], max(self._least_hold_s, seconds * HOLD_RESTS))
+        self._hold_s = max(self._hold_s, self._least_hold_s)
         self._starts.clear()
 
     def refused(self, now_s: float) -> None:
@@ -88,22 +113,33 @@ class LearnedPace:
         When nothing was served since the last time, that is no rate: it is an outage, or a window that is
         used up, and for those the host rests.
         """
-        if not self._served or self._since_s is None:
+        if not self._served:
+            self._was_shut_out = True
             return
-        average_per_s = self._served / max(now_s - self._since_s, 1e-3)
-        present_per_s = self._present_per_s(now_s, average_per_s)
-        was_kept = self._pace_per_s is not None and self._since_cut * 2 >= self._hold_calls(self._pace_per_s)
-        # when it refused us for most of the time, as fixed windows do, the average is what it lets through
-        is_mostly_refused = average_per_s < present_per_s / 2
-        pace_per_s = average_per_s if is_mostly_refused else present_per_s * (NEAR if was_kept else FAR)
-        self._hold_s = min(HOLDS_S[1], self._hold_s * 2) if was_kept else HOLDS_S[0]
-        self._pace_per_s = pace_per_s
-        self._since_cut = 0
-        self._served = 0
-        self._since_s = now_s
+        if self._served < EVIDENCE_CALLS and now_s - self._cut_s < EVIDENCE_S:
+            return
+        was_kept = self._pace_per_s is not None and self._since_cut * 2 >= self._calls(self._hold_s)
+        is_near = was_kept or self._is_near
+        self._pace_per_s = self._lower_per_s(now_s, NEAR if is_near else FAR)
+        hold_s = min(HOLDS_S[1], self._hold_s * (1 + was_kept)) if is_near else HOLDS_S[0]
+        self._hold_s = max(self._least_hold_s, hold_s)
+        self._is_near = was_kept
+        self._since_cut = self._served = 0
+        self._cut_s, self._rested_s = now_s, 0.0
+        self._was_shut_out = False
 
-    def _hold_calls(self, pace_per_s: float) -> float:
-        return max(HOLD_CALLS, pace_per_s * self._hold_s)
+    def _lower_per_s(self, now_s: float, left: float) -> float:
+        """Give the pace after a refusal: what is *left* of the present one."""
+        average_per_s = self._served / max(now_s - self._cut_s - self._rested_s, 1e-3)
+        present_per_s = self._present_per_s(now_s, average_per_s)
+        if self._was_shut_out and self._served >= SHUT_OUT_CALLS and average_per_s < present_per_s / 2:
+            # a window that is used up lets nothing through until it ends: the average is its rate
+            return average_per_s
+        return present_per_s * left
+
+    def _calls(self, seconds: float) -> float:
+        """Give how many calls the pace makes of some seconds, as far as they are enough to learn from."""
+        return max(LEAST_CALLS, seconds * (self._pace_per_s or 0.0))
 
     def _present_per_s(self, now_s: float, average_per_s: float) -> float:
         """Give the speed of the last starts, which is below the pace when something else is slower."""

@@ -127,7 +127,7 @@ class Limiter:
         self._worked = True
         if self._knee:
             self._knee.saw(call.number, now_s - call.at_s, now_s, self._limit)
-        if used * 2 < self._limit:
+        if used + max(1, self._limit // 10) < self._limit:
             return  # a window that is not used is not tested (RFC 7661)
         self._good += 1
         if self._limit < self._threshold:
