@@ -63,10 +63,10 @@ class Open:
         self.most_busy = max(self.most_busy, self.busy)
         return self.serve(now_s)
 
-    def leaves(self, now_s: float) -> None:
+    def leaves(self, now_s: float) -> None:  # noqa: ARG002  # the protocol's
         self.busy -= 1
 
-    def serve(self, now_s: float) -> Reply:
+    def serve(self, now_s: float) -> Reply:  # noqa: ARG002  # the protocol's
         return ok(self.latency_s())
 
     def latency_s(self) -> float:
@@ -119,7 +119,7 @@ class Capped(Open):
         super().__init__(latency_s)
         self._most = most
 
-    def serve(self, now_s: float) -> Reply:
+    def serve(self, now_s: float) -> Reply:  # noqa: ARG002  # the protocol's
         return refused() if self.busy > self._most else ok(self.latency_s())
 
 
@@ -130,7 +130,7 @@ class Saturated(Open):
         super().__init__(latency_s)
         self._workers = workers
 
-    def serve(self, now_s: float) -> Reply:
+    def serve(self, now_s: float) -> Reply:  # noqa: ARG002  # the protocol's
         return ok(self.latency_s() * max(1.0, self.busy / self._workers))
 
 
