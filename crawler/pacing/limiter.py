@@ -57,6 +57,7 @@ class Limiter:
         self._in_flight = 0
         self._started = 0
         self._cut_at = 0  # the number of the last call that had started at the last cut
+        self._full_at = 0  # the number of the last call with which the window was (nearly) full
         self._good = 0  # successes since the window last changed
         self._worked = False  # whether anything succeeded since the last cut
         self._refused_at: int | None = None
@@ -90,6 +91,8 @@ class Limiter:
             self._changed_s = now_s
         self._in_flight += 1
         self._started += 1
+        if self._in_flight >= self._limit - self._limit // 10:
+            self._full_at = self._started
         return Call(self._started, now_s)
 
     def ended(self) -> None:
@@ -120,15 +123,14 @@ class Limiter:
 
     def succeeded(self, call: Call, now_s: float) -> None:
         """Count a success: it lets the window grow if it started after the last cut and the window is in use."""
-        used = self._in_flight
         self._in_flight -= 1
         if call.number <= self._cut_at:
             return
         self._worked = True
         if self._knee:
             self._knee.saw(call.number, now_s - call.at_s, now_s, self._limit)
-        if used + max(1, self._limit // 10) < self._limit:
-            return  # a window that is not used is not tested (RFC 7661)
+        if self._full_at < call.number:
+            return  # it was not full while this call was on its way: what is not used is not tested (RFC 7661)
         self._good += 1
         if self._limit < self._threshold:
             self._grow_fast(now_s)

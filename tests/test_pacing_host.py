@@ -1,0 +1,220 @@
+"""One host: when the next call may go, after all that was said and done."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crawler.pacing import RATE, Cause, Ending, Hint, Host, Policy
+from crawler.pacing.host import ERRORS, jitter_s
+
+OK = Ending(status=200)
+BUSY = Ending(status=429)
+REFUSED = Ending(failed=Cause.NETWORK)
+
+
+def host(*, per_host: int = 4, rate: str | None = None, most: bool = False) -> Host:
+    """Give one whose randomness is the least there can be, or the most."""
+    policy = Policy(per_host=per_host, rate=RATE.parse(rate) if rate else None)
+    return Host(policy, uniform=max if most else min)
+
+
+def call(on: Host, now_s: float, ending: Ending) -> None:
+    """Make a call that takes no time."""
+    on.ended(on.started(now_s), now_s, ending)
+
+
+def test_calls_go_until_the_workers_are_busy() -> None:
+    one = host(per_host=2)
+    calls = [one.started(0.0) for _ in range(2) if one.when(0.0) is None]
+    assert one.when(0.0) == math.inf
+    one.ended(calls[0], 1.0, OK)
+    assert one.when(1.0) is None
+
+
+@pytest.mark.parametrize("status", [200, 204, 304, 400, 401, 403, 404, 422, 501])
+def test_an_answer_of_any_kind_slows_nothing(status: int) -> None:
+    one = host()
+    for now_s in range(100):
+        call(one, float(now_s), Ending(status=status))
+    assert (one.when(100.0), one.limit, one.pace_per_s, one.down_since_s) == (None, 4, None, None)
+    assert one.retry_at(0.0, 1, Ending(status=status)) is None
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_rests_the_whole_host_as_long_as_asked_and_a_little_more(status: int) -> None:
+    for most, until_s in ((False, 70.0), (True, 70.0 + jitter_s(60))):
+        one = host(most=most)
+        call(one, 10.0, Ending(status=status, retry_after_s=60))
+        assert one.when(10.0) == until_s
+        assert one.when(until_s) is None
+
+
+def test_the_longest_of_several_rests_counts() -> None:
+    one = host()
+    calls = [one.started(0.0) for _ in range(3)]
+    for flying, asked_s in zip(calls, (5, 60, 10), strict=True):
+        one.ended(flying, 1.0, Ending(status=429, retry_after_s=asked_s))
+    assert one.when(1.0) == 61
+
+
+def test_retry_after_comes_before_a_reset_and_a_reset_before_nothing() -> None:
+    used_up = Hint(remaining=0, reset_s=30)
+    for ending, until_s in (
+        (Ending(status=429, retry_after_s=40, hint=used_up), 40),
+        (Ending(status=429, hint=used_up), 30),
+        (Ending(status=429, hint=Hint(reset_s=30)), 30),
+        (Ending(status=429, hint=Hint(remaining=7, reset_s=30)), None),  # it was another limit
+        (Ending(status=200, hint=Hint(reset_s=30)), None),
+        (Ending(status=200, retry_after_s=30), None),
+    ):
+        one = host()
+        call(one, 0.0, ending)
+        assert one.when(0.0) == until_s
+
+
+def test_what_remains_is_used_and_not_one_call_more() -> None:
+    one = host(per_host=10)
+    flying = [one.started(0.0) for _ in range(4)]
+    one.ended(flying[0], 1.0, Ending(status=200, hint=Hint(remaining=5, reset_s=60)))
+    went = 0
+    while one.when(1.0) is None:
+        one.started(1.0)
+        went += 1
+    assert went == 2  # three others are on their way
+    assert one.when(1.0) == 61
+    assert one.when(61.0) is None
+
+
+def test_an_answer_that_was_overtaken_gives_nothing_back() -> None:
+    one = host(per_host=10)
+    first, second = one.started(0.0), one.started(0.0)
+    one.ended(second, 1.0, Ending(status=200, hint=Hint(remaining=0, reset_s=60)))
+    one.ended(first, 1.1, Ending(status=200, hint=Hint(remaining=1, reset_s=60)))
+    assert one.when(1.1) == pytest.approx(61.1)
+
+
+def test_a_day_that_is_used_up_is_reported() -> None:
+    quota = host(rate="2/d")
+    for now_s in (0.0, 1.0):
+        assert quota.blocked_until(now_s) is None
+        call(quota, now_s, OK)
+    told, asked = host(), host()
+    call(told, 1.0, Ending(status=200, hint=Hint(remaining=0, reset_s=86_400)))
+    call(asked, 1.0, Ending(status=429, retry_after_s=86_400))
+    for one in (quota, told, asked):
+        until_s = one.blocked_until(1.0)
+        assert until_s is not None
+        assert 86_400 <= until_s <= 86_402
+        assert one.when(1.0) == until_s
+        assert one.blocked_until(until_s - 300) is None  # five minutes can be waited for
+
+
+def test_refusals_in_a_row_rest_the_host_ever_longer_and_one_call_finds_out() -> None:
+    one = host(most=True)
+    now_s, rests = 0.0, []
+    for _ in range(8):
+        call(one, now_s, REFUSED)
+        at_s = one.when(now_s)
+        rests.append((at_s or now_s) - now_s)
+        now_s = at_s or now_s
+    assert rests == [0, 0.5, 1, 2, 4, 8, 15, 15]
+    assert one.down_since_s == 0
+    probe = one.started(now_s)
+    assert one.when(now_s) == math.inf
+    one.ended(probe, now_s, OK)
+    assert one.when(now_s) is None
+    assert one.down_since_s is None
+
+
+def test_a_500_is_the_calls_own_until_there_is_nothing_else() -> None:
+    one = host()
+    for _ in range(ERRORS):
+        call(one, 0.0, Ending(status=500))
+    assert (one.limit, one.when(0.0)) == (4, None)
+    call(one, 0.0, Ending(status=500))
+    call(one, 0.0, Ending(status=500))
+    assert one.limit == 1
+    assert one.when(0.0) == 0.25
+
+
+def test_what_we_cancelled_says_nothing() -> None:
+    one = host()
+    for _ in range(100):
+        call(one, 0.0, Ending())
+    assert (one.limit, one.when(0.0), one.in_flight) == (4, None, 0)
+
+
+def test_a_retry_comes_when_it_was_asked_to_and_when_the_budget_has_one() -> None:
+    one = Host(Policy(per_host=4, retry_reserve=1, retries_per_s=0.5), uniform=max)
+    assert one.retry_at(10.0, 1, BUSY) == 11
+    assert one.retry_at(10.0, 3, Ending(status=429, retry_after_s=60)) == 74
+    assert one.retry_at(10.0, 1, REFUSED) == 10.5
+    assert one.retry_when(10.0) is None
+    one.ended(one.started(10.0, retry=True), 10.0, Ending(status=500))
+    assert one.when(10.0) is None
+    assert one.retry_when(10.0) == 12
+    assert one.retry_when(12.0) is None
+
+
+def test_a_rate_and_a_rest_survive_a_restart() -> None:
+    before, after = host(rate="3/d"), host(rate="3/d")
+    call(before, 0.0, OK)
+    call(before, 1.0, Ending(status=429, retry_after_s=60))
+    state = json.loads(json.dumps(before.state(now_s=1.0, wall_s=1_000.0)))
+    after.restore(state, now_s=500.0, wall_s=1_010.0)
+    assert after.when(500.0) == 550
+    call(after, 550.0, OK)
+    at_s = after.when(550.0)
+    assert at_s is not None
+    assert 86_400 <= at_s - 489 <= 86_402
+
+
+def test_a_rest_that_is_over_is_forgotten() -> None:
+    before, after = host(), host()
+    call(before, 0.0, Ending(status=429, retry_after_s=60))
+    state = before.state(now_s=0.0, wall_s=1_000.0)
+    after.restore(state, now_s=7.0, wall_s=1_060.0)
+    assert after.when(7.0) is None
+    assert before.state(now_s=60.0, wall_s=1_060.0) == {}
+
+
+@pytest.mark.parametrize("state", [{"rate": 5}, {"rests_until_s": "x"}, {"rate": {"86400": "abc"}}])
+def test_a_state_that_is_none_is_refused(state: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="cannot be read"):
+        host(rate="3/d").restore(state, now_s=0.0, wall_s=0.0)
+
+
+HINTS = st.builds(Hint, remaining=st.none() | st.integers(0, 50), reset_s=st.none() | st.floats(0, 1e5))
+ENDINGS = st.builds(
+    Ending,
+    status=st.none() | st.sampled_from([200, 404, 429, 500, 502, 503]),
+    failed=st.none() | st.sampled_from(Cause),
+    retry_after_s=st.none() | st.floats(0, 1e5),
+    hint=st.none() | HINTS,
+)
+STEPS = st.lists(st.tuples(st.floats(0, 10), ENDINGS), max_size=60)
+
+
+@given(STEPS, st.booleans(), st.sampled_from([None, "5/s", "3/m,9/h"]))
+def test_whatever_happens_there_is_always_a_time_to_go_on(
+    steps: list[tuple[float, Ending]], auto: bool, rate: str | None
+) -> None:
+    """No call is on its way, so the time is finite; and at that time a call may go."""
+    one = Host(Policy(per_host=8, auto=auto, rate=RATE.parse(rate) if rate else None), uniform=max)
+    now_s = 0.0
+    for gap_s, ending in steps:
+        now_s += gap_s
+        at_s = one.when(now_s)
+        if at_s is not None:
+            assert now_s < at_s < math.inf
+            now_s = at_s
+            assert one.when(now_s) is None
+        asked_s, before_s = ending.asked_s, now_s
+        call(one, now_s, ending)
+        if asked_s:
+            assert (one.when(now_s) or now_s) >= before_s + asked_s, "never earlier than asked"
