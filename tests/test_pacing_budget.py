@@ -37,6 +37,7 @@ def test_no_more_than_the_reserve_is_saved_up() -> None:
     budget = RetryBudget(reserve=10)
     for _ in range(1_000):
         budget.succeeded()
+    assert budget.next_at(0.0) == 0.0
     assert budget.next_at(1e6) == 1e6
     assert spend(budget, 1e6) == 10
 
@@ -56,10 +57,12 @@ def test_retries_never_outrun_what_was_earned(
         assert retries <= 10 + successes * ratio + now_s * least_per_s + 1e-3
 
 
-def test_a_time_that_is_told_is_kept() -> None:
-    budget = RetryBudget(least_per_s=3)
-    spend(budget, 0.0)
-    at_s = budget.next_at(0.0)
+@given(st.floats(0.01, 100), st.floats(0, 1e7))
+def test_a_time_that_is_told_is_kept(least_per_s: float, now_s: float) -> None:
+    budget = RetryBudget(least_per_s=least_per_s)
+    spend(budget, now_s)
+    at_s = budget.next_at(now_s)
+    assert at_s > now_s
     assert budget.next_at(at_s) == at_s
 
 

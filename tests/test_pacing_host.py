@@ -142,6 +142,35 @@ def test_a_500_is_the_calls_own_until_there_is_nothing_else() -> None:
     assert one.when(0.0) == 0.25
 
 
+def test_an_answer_in_between_makes_errors_the_calls_own() -> None:
+    one = host()
+    for _ in range(5):
+        for _ in range(ERRORS):
+            call(one, 0.0, Ending(status=500))
+        call(one, 0.0, OK)
+    assert one.limit == 4
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_a_gateway_that_gives_up_is_pushback_at_once(status: int) -> None:
+    one = host()
+    call(one, 0.0, Ending(status=status))
+    assert one.limit < 4
+
+
+def test_one_call_finds_out_even_where_many_may_go() -> None:
+    one = host(per_host=40)
+    call(one, 0.0, OK)
+    first = [one.started(0.0) for _ in range(10)]
+    one.ended(first[0], 0.0, REFUSED)
+    call(one, 0.0, REFUSED)
+    for flying in first[1:]:
+        one.ended(flying, 0.0, REFUSED)
+    assert one.limit > 1
+    one.started(100.0)
+    assert one.when(100.0) == math.inf
+
+
 def test_what_we_cancelled_says_nothing() -> None:
     one = host()
     for _ in range(100):
@@ -158,6 +187,10 @@ def test_a_retry_comes_when_it_was_asked_to_and_when_the_budget_has_one() -> Non
     one.ended(one.started(10.0, retry=True), 10.0, Ending(status=500))
     assert one.when(10.0) is None
     assert one.retry_when(10.0) == 12
+    assert one.retry_when(12.0) is None
+    one.started(12.0, retry=True)
+    for _ in range(5):
+        call(one, 12.0, OK)  # which pay for one
     assert one.retry_when(12.0) is None
 
 

@@ -150,6 +150,21 @@ def test_a_ceiling_of_none_is_refused() -> None:
         Limiter(0)
 
 
+def test_the_way_back_from_an_outage_is_short() -> None:
+    limiter = at_limit(20)
+    serve(limiter, fill(limiter), 0.0)
+    for expected in (14, 9, 6, 4):
+        calls = fill(limiter)
+        for call in calls:
+            limiter.pushed_back(call, 0.0)
+        assert limiter.limit == expected
+    serve(limiter, fill(limiter), 0.0)
+    assert limiter.limit == 8  # doubled, until it is where the first cut left it
+    for _ in range(2):
+        serve(limiter, fill(limiter), 0.0)
+    assert limiter.limit in {14, 15}
+
+
 # `workers=auto` against APIs that have a limit, or none
 
 

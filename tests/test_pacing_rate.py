@@ -83,6 +83,16 @@ def test_no_window_ever_holds_more_than_the_quota(rate: Rate, gaps: list[float],
         assert most_in(grants, quota.window_s) <= quota.calls
 
 
+@given(rate=RATES, gaps=GAPS)
+def test_nor_when_calls_are_counted_in_groups(rate: Rate, gaps: list[float]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("crawler.pacing.rate.BUCKETS", 3)
+        limiter = RateLimiter(rate)
+    grants = drive(limiter, gaps)
+    for quota in rate.quotas:
+        assert most_in(grants, quota.window_s) <= quota.calls
+
+
 @given(rate=RATES, gaps=GAPS, stop=st.integers(0, 150), off_s=st.floats(0, 10_000), skew_s=st.floats(-1e6, 1e6))
 def test_nor_across_a_restart(rate: Rate, gaps: list[float], stop: int, off_s: float, skew_s: float) -> None:
     """Another process, another monotonic clock; what counts is the time on the wall."""

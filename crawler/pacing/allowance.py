@@ -28,10 +28,8 @@ class Allowance:
             return now_s
         return self._until_s + self._jitter_s
 
-    def started(self, now_s: float) -> None:
+    def started(self) -> None:
         """Count a call that goes."""
-        if now_s >= self._until_s:
-            self._left = math.inf  # a new window; its first answer says what it holds
         self._left -= 1
 
     def told(self, hint: Hint, now_s: float, in_flight: int, uniform: Uniform) -> None:

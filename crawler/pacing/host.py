@@ -150,7 +150,7 @@ class Host:
     def started(self, now_s: float, *, retry: bool = False) -> Call:
         """Count a call that goes; what comes back is handed to ended() with how it ended."""
         self._pace.started(now_s)
-        self._allowance.started(now_s)
+        self._allowance.started()
         if self._rate is not None:
             self._rate.take(now_s)
         if retry:
