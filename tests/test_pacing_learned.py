@@ -94,3 +94,16 @@ def test_a_limit_that_is_lifted_is_forgotten() -> None:
     climbing = [speed for speed in speeds if speed is not None]
     assert climbing == sorted(climbing)
     assert pace.next_at(now_s) == now_s
+
+
+def test_where_a_refusal_costs_a_rest_it_is_risked_less_often() -> None:
+    speeds = []
+    for rest_s in (0.0, 10.0):
+        pace = LearnedPace()
+        now_s = send(pace, 1_000, per_s=100)
+        pace.rested(rest_s)
+        now_s = send(pace, 1_000, per_s=100, from_s=now_s + rest_s)
+        pace.refused(now_s)
+        send(pace, 500, per_s=70, from_s=now_s + 0.01)
+        speeds.append(pace.per_s or 1e9)
+    assert speeds[0] > 100 * FAR > speeds[1]

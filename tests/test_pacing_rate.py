@@ -119,6 +119,12 @@ def test_a_large_quota_is_counted_in_groups_and_hardly_less_is_used(calls: int) 
     assert len(state["86400"]) <= BUCKETS + 1
 
 
+def test_a_group_counts_until_its_last_call_has_left() -> None:
+    """Two calls to a group, 6 s apart; an hour later only what is truly over may be made good at once."""
+    limiter = RateLimiter(RATE.parse("512/h"))
+    assert most_in(drive(limiter, [6.0] * 512 + [0.0] * 512), 3_600) == 512
+
+
 def test_a_million_a_day_is_a_small_state() -> None:
     limiter = RateLimiter(RATE.parse("1000000/d"))
     drive(limiter, [0.05] * 20_000)
