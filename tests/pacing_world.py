@@ -11,7 +11,7 @@ import random
 from collections import deque
 from dataclasses import dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 from crawler.pacing import Cause, Ending, Hint, Host, Policy, Resting
 
@@ -57,6 +57,11 @@ class Open:
         self._latency_s = latency_s
         self._noise = noise
         self._random = random.Random(7)
+
+    def seeded(self, seed: int) -> Self:
+        """Let the latencies be others."""
+        self._random = random.Random(seed)
+        return self
 
     def arrives(self, now_s: float) -> Reply:
         self.busy += 1

@@ -8,6 +8,8 @@ from crawler.pacing import RATE, Cause, Ending, Host, Policy
 from tests.pacing_world import Capped, Crawl, Failing, Leaky, Open, Windowed, crawl, host_with, most_in
 
 CALLS = 6_000
+SEEDS = pytest.mark.parametrize("seed", range(6))
+"""Other latencies, other jitter: a limit that is met a moment earlier is learned otherwise."""
 WORKERS = pytest.mark.parametrize("workers", [20, 50, 100, 200])
 
 
@@ -17,11 +19,11 @@ def is_whole(done: Crawl, calls: int = CALLS) -> bool:
 
 
 @WORKERS
-@pytest.mark.parametrize("seed", [1, 2])
+@SEEDS
 def test_200_a_second_are_found_and_kept(workers: int, seed: int) -> None:
-    done = crawl(Leaky(200, 10), host_with(workers, seed=seed), CALLS)
+    done = crawl(Leaky(200, 10).seeded(seed), host_with(workers, seed=seed), CALLS)
     assert is_whole(done)
-    assert done.ended_s < 1.1 * CALLS / 200
+    assert done.ended_s < 1.2 * CALLS / 200
     assert done.refused_share < 0.01
     assert max(done.attempts) <= 3
 
@@ -35,20 +37,22 @@ def test_whether_the_api_answers_fast_or_slowly(latency_s: float) -> None:
     assert done.refused_share < 0.02
 
 
+@SEEDS
 @WORKERS
-def test_with_retry_after_each_refusal_costs_its_second(workers: int) -> None:
+def test_with_retry_after_each_refusal_costs_its_second(workers: int, seed: int) -> None:
     """The server asks for a second of rest each time, in which it could have served 200."""
-    done = crawl(Leaky(200, 10, retry_after_s=1), host_with(workers), CALLS)
+    done = crawl(Leaky(200, 10, retry_after_s=1).seeded(seed), host_with(workers, seed=seed), CALLS)
     assert is_whole(done)
-    assert done.ended_s < 1.35 * CALLS / 200
+    assert done.ended_s < 1.4 * CALLS / 200
     assert done.refused_share < 0.005
 
 
+@SEEDS
 @WORKERS
-def test_a_cap_of_eight_at_once(workers: int) -> None:
-    done = crawl(Capped(8), host_with(workers), CALLS)
+def test_a_cap_of_eight_at_once(workers: int, seed: int) -> None:
+    done = crawl(Capped(8).seeded(seed), host_with(workers, seed=seed), CALLS)
     assert is_whole(done)
-    assert done.ended_s < 1.3 * CALLS / 8 * 0.03
+    assert done.ended_s < 1.35 * CALLS / 8 * 0.03
     assert done.refused_share < 0.01
 
 
