@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
+from contextlib import nullcontext
 from functools import partial
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Final
@@ -41,6 +42,8 @@ class LeanDownloader(Downloader):
         super().__init__(crawler)
         self._is_slowed = any(crawler.settings.get(name) for name in SLOWED)
         self._per_host = self.domain_concurrency
+        # The engine asks `needs_backout` before it sends what is scheduled, but not for `download_async`.
+        self._in_all = asyncio.Semaphore(self.total_concurrency) if self.total_concurrency else nullcontext()
         self._on_wire: defaultdict[str, int] = defaultdict(int)
         self._waiting: defaultdict[str, deque[asyncio.Future[None]]] = defaultdict(deque)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -49,22 +52,31 @@ class LeanDownloader(Downloader):
     def fetch(self, request: Request, spider: Any = None) -> Deferred[Response | Request]:  # noqa: ARG002  # Scrapy's signature
         if self._is_slowed:
             return super().fetch(request)
-        self.active.add(request)
         fetched: Deferred[Response | Request] = Deferred()
-        task = asyncio.ensure_future(self._fetch(request, fetched))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._begin(request, fetched.callback)  # a Failure there is an error to it
         return fetched
 
-    async def _fetch(self, request: Request, fetched: Deferred[Response | Request]) -> None:
+    def fetch_to(self, request: Request, done: Callable[[Response | Request | Failure], None]) -> None:
+        """The same without a Deferred: what it would have fired with is given to *done* (crawler.shortway)."""
+        if self._is_slowed:
+            super().fetch(request).addBoth(done)
+        else:
+            self._begin(request, done)
+
+    def _begin(self, request: Request, done: Callable[[Response | Request | Failure], None]) -> None:
+        self.active.add(request)
+        task = asyncio.ensure_future(self._fetch(request, done))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _fetch(self, request: Request, done: Callable[[Response | Request | Failure], None]) -> None:
+        result: Response | Request | Failure
         try:
             result = await self._through_middlewares(request)
         except Exception:  # noqa: BLE001  # it is the errback's
-            self.active.remove(request)
-            fetched.errback(Failure())  # type: ignore[no-untyped-call]
-        else:
-            self.active.remove(request)
-            fetched.callback(result)
+            result = Failure()  # type: ignore[no-untyped-call]
+        self.active.remove(request)
+        done(result)
 
     # The middlewares' hooks, in Scrapy's order
 
@@ -134,7 +146,8 @@ class LeanDownloader(Downloader):
         else:
             self._on_wire[host] += 1
         try:
-            response = await self.handlers.download_request_async(request)
+            async with self._in_all:
+                response = await self.handlers.download_request_async(request)
             self._tell(signals.response_downloaded, response=response, request=request)
             return response
         finally:

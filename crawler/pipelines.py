@@ -33,7 +33,7 @@ class StorePipeline:
         return cls(crawler)
 
     def take_at_once(self, item: Any) -> bool:
-        """Take a record without waiting; False for whatever `process_item` is needed for (crawler.scraping)."""
+        """Take a record without waiting; False for whatever `process_item` is needed for (crawler.shortway)."""
         if not isinstance(item, Record) or item.ticket is None:
             return False
         run: Run = self._crawler.spider.run  # type: ignore[union-attr]  # set by the RunKeeper

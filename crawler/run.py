@@ -19,11 +19,12 @@ from crawler.exceptions import StoreError
 from crawler.items import NOT_A_CALL, BadLine, Entry, Outcome, Prior, Record, Ticket
 from crawler.sources import fingerprint, open_source
 from crawler.store import runs
+from crawler.store.bits import Bits
 from crawler.store.exports import write_lists, write_summary
 from crawler.store.files import Files
 from crawler.store.ledger import NAME, Ledger
 from crawler.store.place import Place
-from crawler.store.resume import Bits, Duplicate, Resume
+from crawler.store.resume import Duplicate, Resume
 from crawler.store.schema import State
 from crawler.store.writer import Orders, Writer
 

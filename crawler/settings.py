@@ -54,7 +54,9 @@ REDIRECT_MAX_TIMES = 5  # default 20
 # The engine, lean. Each is a documented seam; set back to Scrapy's own the job still works, slower.
 SCHEDULER = "crawler.scheduler.ListScheduler"  # the list is the queue: no fingerprints, no pickles, no JOBDIR
 DOWNLOADER = "crawler.downloader.LeanDownloader"  # limits that bind, one task a call instead of two
-ITEM_PROCESSOR = "crawler.scraping.DirectPipelines"  # from response to record without three tasks
+ITEM_PROCESSOR = (
+    "crawler.shortway.DirectPipelines"  # through the engine by plain calls, where nobody else is to be asked
+)
 if find_spec("uvloop"):
     ASYNCIO_EVENT_LOOP = "uvloop.Loop"  # a tenth less CPU a call; None: asyncio's own
 

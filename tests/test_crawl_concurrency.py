@@ -108,6 +108,42 @@ def test_what_is_tried_again_or_sent_elsewhere_counts_where_it_goes(
     assert gate.peaks == dict.fromkeys(THREE, limit.per_host)
 
 
+ASKING: Final = """
+from scrapy import Request
+
+from crawler.spiders.apifetch import ApiFetchSpider
+
+
+class Asking(ApiFetchSpider):
+    name = "asking"
+    arguments = frozenset({"origin"})
+
+    async def parse(self, response, n=0):
+        await self.crawler.engine.download_async(Request(f"{self.origin}/asked/{response.meta['apifetch'].entry.line}"))
+"""
+
+
+@either_handler
+def test_what_a_callback_downloads_itself_counts_among_the_workers(crawl: Crawl, handler: dict[str, str]) -> None:
+    """`engine.download_async` to another host, while the workers go on with the list."""
+    require(THREE[:2])
+    (crawl.cwd / "mine.py").write_text(ASKING)
+    (crawl.cwd / "my_settings.py").write_text(
+        "from crawler.settings import *\n\nSPIDER_MODULES = ['crawler.spiders', 'mine']\n"
+    )
+    limit = Limit(4, None, THREE[:2], full=4)
+    with gate_for(limit, fillings=20) as gate:
+        here, there = gate.origins
+        urls = [f"{here}/items/{n}" for n in range(100)]
+        result = crawl(
+            urls, spider="asking", settings_module="my_settings", workers=limit.workers, origin=there,
+            settings={**ONE_TRY, **handler},
+        )  # fmt: skip
+    audit(result, 0)
+    assert (gate.peak, gate.fillings_left) == (limit.full, 0)
+    assert gate.requests.total() == 2 * len(urls)
+
+
 def require(addresses: Sequence[str]) -> None:
     """Linux has all of 127.0.0.0/8; elsewhere its other addresses must be set up."""
     for address in addresses:

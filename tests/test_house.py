@@ -43,7 +43,7 @@ ADAPTERS = {
     "middlewares",
     "pipelines",
     "scheduler",
-    "scraping",
+    "shortway",
     "spiders",
     "wire",
 }
@@ -66,7 +66,18 @@ FENCED = {
 }
 """Optional dependency -> the one module, or package, that may import it."""
 
-PRIVATE_OF_SCRAPY: dict[tuple[str, str], str] = {}
+PRIVATE_OF_SCRAPY: dict[tuple[str, str], str] = {
+    ("crawler.shortway", f"scrapy.core.{name}"): "its text is compared with what was read, by test_shortway"
+    for name in (
+        "engine.ExecutionEngine._start_scheduled_request",
+        "engine.ExecutionEngine._download",
+        "engine.ExecutionEngine._handle_downloader_output",
+        "engine.ExecutionEngine._remove_request",
+        "engine.ExecutionEngine._schedule_request",
+        "scraper.Scraper._scrape",
+        "scraper.Scraper._process_spidermw_output_async",
+    )
+}
 """(module, private name) -> why there is no public way. Each is a bet on Scrapy's next version."""
 
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc"}

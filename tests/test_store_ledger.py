@@ -19,7 +19,7 @@ from crawler.store.ledger import NAME, Ledger
 from crawler.store.resume import _FOLLOWED
 from crawler.store.runs import _IN_STATE
 from crawler.store.schema import State
-from tests.stored import BROKEN, NOT_FOUND, OK, ORIGIN, answered, rows, ticket
+from tests.stored import BROKEN, NOT_FOUND, OK, ORIGIN, SILENT, answered, rows, ticket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,6 +89,12 @@ def test_lines_that_are_no_calls_have_rows_of_their_own(tmp_path: Path, ledger: 
     found = [(row["line"], row["outcome"], row["uuid"] is not None, row["method"]) for row in rows(tmp_path)]
     assert found == [(1, "invalid", False, "GET"), (2, "ok", True, "GET"), (3, "duplicate", True, "GET")]
     assert ledger.find(ticket("a").uuid).line == 2  # type: ignore[union-attr]
+
+
+def test_what_has_no_body_has_no_digest(tmp_path: Path, ledger: Ledger) -> None:
+    """NULL, as every other column that is not known: not an empty text, which SQLite makes of it by itself."""
+    write(ledger, answered(ticket("a"), SILENT))
+    assert [(row["bytes"], row["sha256"], row["file_digest"]) for row in rows(tmp_path)] == [(None, None, None)]
 
 
 @pytest.mark.parametrize("text", ["a\0b", "é\u2028😀", "'; DROP TABLE calls; --", "", "x" * 100_000])

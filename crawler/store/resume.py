@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from crawler.items import Entry, Outcome, Prior, Record, Ticket
 from crawler.secrets import mask_url
+from crawler.store.bits import Bits, Names
 from crawler.store.schema import State
 
 if TYPE_CHECKING:
@@ -33,25 +34,6 @@ class RedoRule(Protocol):
     """Which finished records a run makes again."""
 
     def matches(self, outcome: str, status: int | None) -> bool: ...
-
-
-class Bits:
-    """A growing set of small whole numbers, one bit each: 6 MB for 50 million lines."""
-
-    __slots__ = ("_bytes",)
-
-    def __init__(self) -> None:
-        self._bytes = bytearray()
-
-    def add(self, number: int) -> None:
-        at = number >> 3
-        if at >= len(self._bytes):
-            self._bytes.extend(bytes(max(at + 1 - len(self._bytes), 4096)))
-        self._bytes[at] |= 1 << (number & 7)
-
-    def __contains__(self, number: int) -> bool:
-        at = number >> 3
-        return at < len(self._bytes) and bool(self._bytes[at] >> (number & 7) & 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +78,8 @@ class Resume:
         self._moves = moves
         self._number = number
         self._seen = Bits()
+        # Of an empty ledger every row is this run's, so a name that has not been decided on needs no look-up.
+        self._decided = Names() if not ledger.query("SELECT 1 FROM calls LIMIT 1") else None
         self._occurrences: Counter[bytes] = Counter()
         self.in_flight: dict[bytes, Ticket] = {}
         self.moved: list[tuple[int, int | None, int]] = []  # list, line, row: to be written by whoever asks
@@ -156,7 +140,8 @@ class Resume:
         uuid = entry.uuid
         if (other := self.in_flight.get(uuid)) is not None:
             return Duplicate(other.entry.line, other.prior.parent if other.prior and not other.parent else None)
-        prior = self._ledger.find(uuid)
+        known = self._decided is None or not self._decided.add(uuid)
+        prior = self._ledger.find(uuid) if known else None
         ticket = None
         if prior is not None:
             if self._counted_elsewhere(prior, entry):

@@ -113,7 +113,7 @@ CREATE VIEW records AS SELECT
     c.key, c.method, c.url, c.host, c.final_url, c.redirects,
     coalesce(c.outcome, CASE c.state WHEN 1 THEN 'pending' ELSE 'sent' END) AS outcome,
     c.status, c.http_version, c.ip, c.location, c.bytes,
-    lower(hex(c.sha256)) AS sha256, lower(hex(c.file_digest)) AS file_digest,
+    {sha256} AS sha256, {file_digest} AS file_digest,
     c.content_type, c.headers, c.etag, c.last_modified, c.attempts, c.started_at, c.elapsed_ms,
     c.waited_ms, c.not_before, c.error, c.meta
 FROM calls c LEFT JOIN lists l ON l.id = c.list;
@@ -128,5 +128,17 @@ def _uuid_sql(blob: str) -> str:
 def tables_sql() -> str:
     """The SQL that makes an empty ledger of VERSION."""
     parent = f"(SELECT {_uuid_sql('p.uuid')} FROM calls p WHERE p.id = c.parent)"  # noqa: S608  # our own text
-    uuid = f"CASE WHEN c.uuid IS NOT NULL THEN {_uuid_sql('c.uuid')} END"
-    return TABLES.replace("{uuid}", uuid).replace("{parent}", parent)
+    texts = {
+        "{uuid}": f"CASE WHEN c.uuid IS NOT NULL THEN {_uuid_sql('c.uuid')} END",
+        "{parent}": parent,
+        "{sha256}": _hex_sql("c.sha256"),
+        "{file_digest}": _hex_sql("c.file_digest"),
+    }
+    tables = TABLES
+    for name, text in texts.items():
+        tables = tables.replace(name, text)
+    return tables
+
+
+def _hex_sql(blob: str) -> str:
+    return f"CASE WHEN {blob} IS NOT NULL THEN lower(hex({blob})) END"  # else hex gives an empty text

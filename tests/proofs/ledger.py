@@ -23,9 +23,10 @@ from typing import TYPE_CHECKING, Any, Final
 from crawler.accounting import Tally
 from crawler.items import Entry, Outcome, Record, Ticket, uuid_text
 from crawler.store import ledger as room
+from crawler.store.bits import Bits
 from crawler.store.ledger import NAME, Ledger
 from crawler.store.process import BATCH_RECORDS
-from crawler.store.resume import Bits, Resume
+from crawler.store.resume import Resume
 from crawler.values import REDO
 
 if TYPE_CHECKING:

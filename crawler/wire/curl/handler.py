@@ -16,6 +16,7 @@ from scrapy.core.downloader.handlers.base import BaseDownloadHandler
 from scrapy.exceptions import UnsupportedURLSchemeError
 from scrapy.http import Response
 from scrapy.responsetypes import responsetypes
+from scrapy.utils.httpobj import urlparse_cached
 
 from crawler.heard import is_heard
 from crawler.wire.curl.failures import failure, stalled
@@ -59,6 +60,7 @@ class CurlDownloadHandler(BaseDownloadHandler):
         self._stall_timer: asyncio.TimerHandle | None = None
         self._addresses: dict[str, IPv4Address | IPv6Address] = {}
         self._certificates: dict[str, bytes] = {}
+        self._multiplexing: set[str] = set()  # hosts and ports that answered in HTTP/2
         self._classes: dict[bytes | None, type[Response]] = {}
         _warn_about_key_log()
 
@@ -110,6 +112,10 @@ class CurlDownloadHandler(BaseDownloadHandler):
         handle.setopt(pycurl.URL, request.url.partition("#")[0])
         handle.setopt(pycurl.HTTPHEADER, header_lines(request))
         handle.setopt(pycurl.TIMEOUT_MS, max(round(timeout_s * 1000), 1))
+        if self._multiplexing:
+            # Rather wait for a stream of a connection that is being made than make another. Where HTTP/1.1 is what
+            # they will agree on, libcurl would not go on before the first call is answered.
+            handle.setopt(pycurl.PIPEWAIT, int(urlparse_cached(request).netloc in self._multiplexing))
         if is_special(request):
             add_special(handle, request, self._options)
         transfer.attach(handle, pycurl.WRITEFUNCTION, pycurl.HEADERFUNCTION)
@@ -159,6 +165,8 @@ class CurlDownloadHandler(BaseDownloadHandler):
             ip_address=self._address(handle),
             protocol=head.protocol,
         )
+        if head.protocol == "HTTP/2.0":
+            self._multiplexing.add(urlparse_cached(request).netloc)
         response.headers = head.headers  # the constructor would copy them, at the cost of all the rest
         return response
 

@@ -48,7 +48,7 @@ TLS_MAX: Final = {
 _DISALLOW_USERNAME_IN_URL: Final = 278  # CURLOPT_*, of libcurl 7.61 and 7.87; this pycurl has no names for them
 _QUICK_EXIT: Final = 322
 _BUFFER_BYTES: Final = 128 * 1024  # a 20 kB body in one callback; default 16 kB
-_OUR_DEFAULTS: Final = ("Accept", "Content-Type", "Expect", "User-Agent")  # headers libcurl would add of itself
+_OUR_DEFAULTS: Final = (b"Accept", b"Content-Type", b"Expect", b"User-Agent")  # headers libcurl would add of itself
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +101,6 @@ class Options:
         put(_DISALLOW_USERNAME_IN_URL, 1)
         put(_QUICK_EXIT, 1)  # closing must not wait for a name that is being resolved
         put(pycurl.HTTP_VERSION, self.http)
-        put(pycurl.PIPEWAIT, 1)  # rather wait for a stream of a connection that is being made than make another
         put(pycurl.PATH_AS_IS, 1)  # `..` goes out as written
         put(pycurl.BUFFERSIZE, _BUFFER_BYTES)
         put(pycurl.CONNECTTIMEOUT_MS, round(self.connect_s * 1000))
@@ -173,11 +172,12 @@ def _once() -> Callable[..., int]:
 def header_lines(request: Request) -> list[bytes]:
     """The request's headers as libcurl takes them: `Name: value`, `Name;` for an empty one, `Name:` for none."""
     lines = []
-    given = request.headers
-    for name, values in given.items():
+    given = dict.items(request.headers)  # as they stand there; its own way normalises each name once more
+    for name, values in given:
         if name != b"Proxy-Authorization":
-            lines += [name + b": " + value if value else name + b";" for value in values]
-    lines += [name.encode() + b":" for name in _OUR_DEFAULTS if name not in given]
+            for value in values:
+                lines.append(name + b": " + value if value else name + b";")  # noqa: PERF401  # most have one
+    lines += [name + b":" for name in _OUR_DEFAULTS if not dict.__contains__(request.headers, name)]
     return lines
 
 
