@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
-from contextlib import nullcontext
 from functools import partial
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Final
@@ -24,7 +23,7 @@ from scrapy.utils.python import global_object_name
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from crawler.heard import is_heard
+from crawler.heard import receivers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +34,10 @@ SLOWED: Final = ("DOWNLOAD_DELAY", "DOWNLOAD_SLOTS", "AUTOTHROTTLE_ENABLED", "CO
 """Settings that need Scrapy's slots: with one of them on, its own downloader does the work."""
 
 
+IN_ALL: Final = "*"
+"""The name, beside those of hosts, of what all share."""
+
+
 class LeanDownloader(Downloader):
     """CONCURRENT_REQUESTS in all, CONCURRENT_REQUESTS_PER_DOMAIN per host (`download_slot` in meta), as a promise."""
 
@@ -42,11 +45,9 @@ class LeanDownloader(Downloader):
         super().__init__(crawler)
         self._is_slowed = any(crawler.settings.get(name) for name in SLOWED)
         self._per_host = self.domain_concurrency
-        # The engine asks `needs_backout` before it sends what is scheduled, but not for `download_async`.
-        self._in_all = asyncio.Semaphore(self.total_concurrency) if self.total_concurrency else nullcontext()
         self._on_wire: defaultdict[str, int] = defaultdict(int)
         self._waiting: defaultdict[str, deque[asyncio.Future[None]]] = defaultdict(deque)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[Request, asyncio.Task[None]] = {}  # the loop itself holds none
         self._hooks: dict[str, list[Callable[..., Any]]] | None = None
 
     def fetch(self, request: Request, spider: Any = None) -> Deferred[Response | Request]:  # noqa: ARG002  # Scrapy's signature
@@ -65,9 +66,7 @@ class LeanDownloader(Downloader):
 
     def _begin(self, request: Request, done: Callable[[Response | Request | Failure], None]) -> None:
         self.active.add(request)
-        task = asyncio.ensure_future(self._fetch(request, done))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[request] = asyncio.get_running_loop().create_task(self._fetch(request, done))
 
     async def _fetch(self, request: Request, done: Callable[[Response | Request | Failure], None]) -> None:
         result: Response | Request | Failure
@@ -76,6 +75,7 @@ class LeanDownloader(Downloader):
         except Exception:  # noqa: BLE001  # it is the errback's
             result = Failure()  # type: ignore[no-untyped-call]
         self.active.remove(request)
+        del self._tasks[request]
         done(result)
 
     # The middlewares' hooks, in Scrapy's order
@@ -141,44 +141,54 @@ class LeanDownloader(Downloader):
         if host is None:
             host = request.meta[self.DOWNLOAD_SLOT] = urlparse_cached(request).hostname or ""
         self._tell(signals.request_reached_downloader, request=request)
-        if self._per_host and self._on_wire[host] >= self._per_host:
+        if not self._has_place(host, self._per_host):
             await self._turn(host)
-        else:
-            self._on_wire[host] += 1
         try:
-            async with self._in_all:
+            # The engine asks `needs_backout` before it sends what is scheduled, but not for `download_async`.
+            if not self._has_place(IN_ALL, self.total_concurrency):
+                await self._turn(IN_ALL)
+            try:
                 response = await self.handlers.download_request_async(request)
+            finally:
+                self._leave(IN_ALL)
             self._tell(signals.response_downloaded, response=response, request=request)
             return response
         finally:
             self._leave(host)
             self._tell(signals.request_left_downloader, request=request)
 
-    async def _turn(self, host: str) -> None:
+    def _has_place(self, name: str, most: int) -> bool:
+        """Take a place, if one is free. most: 0 for no limit."""
+        if most and self._on_wire[name] >= most:
+            return False
+        self._on_wire[name] += 1
+        return True
+
+    async def _turn(self, name: str) -> None:
         """Wait for a place: whoever leaves hands its own on, so that no third request can take it."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting[host].append(turn)
+        self._waiting[name].append(turn)
         try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self._leave(host)
+                self._leave(name)
             raise
 
-    def _leave(self, host: str) -> None:
-        waiting = self._waiting.get(host)
+    def _leave(self, name: str) -> None:
+        waiting = self._waiting.get(name)
         while waiting:
             turn = waiting.popleft()
             if not turn.done():
                 turn.set_result(None)
                 return
-        self._on_wire[host] -= 1
-        if not self._on_wire[host]:  # a list may have a million hosts
-            del self._on_wire[host]
-            self._waiting.pop(host, None)
+        self._on_wire[name] -= 1
+        if not self._on_wire[name]:  # a list may have a million hosts
+            del self._on_wire[name]
+            self._waiting.pop(name, None)
 
     def _tell(self, signal: object, **what: Any) -> None:
-        if is_heard(self.crawler, signal):
+        if receivers(self.crawler, signal):
             self.signals.send_catch_log(signal, spider=self.crawler.spider, **what)
 
 

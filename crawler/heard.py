@@ -1,4 +1,4 @@
-"""Whether anybody receives a signal: asking costs a tenth of sending it to nobody.
+"""How many receive a signal: asking costs a tenth of sending it to nobody.
 
 Knows pydispatch, which carries Scrapy's signals, and nothing else.
 """
@@ -12,23 +12,17 @@ from pydispatch.dispatcher import Anonymous, Any, connections
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
 
-_ANY = (id(Any), id(Anonymous))
+_ANY_SENDER = (id(Any), id(Anonymous))
 
 
 def receivers(crawler: Crawler, signal: object) -> int:
-    """How many receivers a signal of this crawler has."""
+    """How many receivers are connected to *signal* of this crawler, or to all signals, or of all senders."""
     count = 0
-    for sender in (id(crawler), *_ANY):
+    for sender in (id(crawler), *_ANY_SENDER):
         of_sender = connections.get(sender)
-        if of_sender:
-            count += len(of_sender.get(signal, ())) + len(of_sender.get(Any, ()))
+        if of_sender is not None:
+            if signal in of_sender:
+                count += len(of_sender[signal])
+            if Any in of_sender:
+                count += len(of_sender[Any])
     return count
-
-
-def is_heard(crawler: Crawler, signal: object) -> bool:
-    """Whether a receiver is connected to *signal* of this crawler, or to all signals, or of all senders."""
-    for sender in (id(crawler), *_ANY):
-        of_sender = connections.get(sender)
-        if of_sender and (of_sender.get(signal) or of_sender.get(Any)):
-            return True
-    return False

@@ -55,8 +55,10 @@ class RedirectMiddleware:
             raise
 
     def _follow(self, request: Request, response: Response) -> Request | Response:
+        if response.status not in _REDIRECTS or _is_wanted(request, response.status):
+            return response
         location = response.headers.get("Location")
-        if response.status not in _REDIRECTS or location is None or _is_wanted(request, response.status):
+        if location is None:
             return response
         hops = request.meta.get("redirect_times", 0) + 1
         if hops > self._max_times:

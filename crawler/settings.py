@@ -60,34 +60,40 @@ ITEM_PROCESSOR = (
 if find_spec("uvloop"):
     ASYNCIO_EVENT_LOOP = "uvloop.Loop"  # a tenth less CPU a call; None: asyncio's own
 
-DOWNLOADER_MIDDLEWARES = {
-    "scrapy.downloadermiddlewares.offsite.OffsiteMiddleware": None,  # `hosts` is our filter, and it leaves a record
-    "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": None,  # see ROBOTSTXT_OBEY
-    "scrapy.downloadermiddlewares.redirect.MetaRefreshMiddleware": None,
-    "scrapy.downloadermiddlewares.redirect.RedirectMiddleware": None,  # carries X-API-Key to other hosts
-    "scrapy.downloadermiddlewares.httpauth.HttpAuthMiddleware": None,  # `user:password@` in a URL, or headers
-    "scrapy.downloadermiddlewares.downloadtimeout.DownloadTimeoutMiddleware": None,  # the handler knows the timeout
-    "scrapy.downloadermiddlewares.stats.DownloaderStats": None,  # builds each message anew to count its bytes
-    "scrapy.downloadermiddlewares.httpcompression.HttpCompressionMiddleware": None,  # takes half a body for a whole one
-    "crawler.wire.decompression.DecodingMiddleware": 590,
-    "crawler.middlewares.RedirectMiddleware": 600,
+# The components, ours and Scrapy's. They stand in the _BASE settings, so that DOWNLOADER_MIDDLEWARES, ITEM_PIPELINES
+# and the like are free for a user's own. Scrapy's _BASE lists hold more, and it imports even what is set to None.
+DOWNLOADER_MIDDLEWARES_BASE = {
+    "scrapy.downloadermiddlewares.defaultheaders.DefaultHeadersMiddleware": 400,
+    "scrapy.downloadermiddlewares.useragent.UserAgentMiddleware": 500,
+    "scrapy.downloadermiddlewares.retry.RetryMiddleware": 550,
+    "crawler.wire.decompression.DecodingMiddleware": 590,  # HttpCompression takes half a body for a whole one
+    "crawler.middlewares.RedirectMiddleware": 600,  # Scrapy's carries X-API-Key to other hosts
+    "crawler.switched.CookiesMiddleware": 700,  # Scrapy's, with COOKIES_ENABLED
+    "scrapy.downloadermiddlewares.httpproxy.HttpProxyMiddleware": 750,
+    "crawler.switched.HttpCacheMiddleware": 900,  # Scrapy's, with HTTPCACHE_ENABLED
     "crawler.middlewares.AttemptMiddleware": 950,  # next to the downloader: what passes here goes out
+    # Left out: offsite (`hosts` leaves a record), robotstxt, metarefresh, httpauth (`user:password@`, or headers),
+    # downloadtimeout (the handler knows it), stats (builds each message anew to count its bytes).
 }
-SPIDER_MIDDLEWARES = {
-    "scrapy.spidermiddlewares.start.StartSpiderMiddleware": None,  # marks start requests for queues we do not use
-    "scrapy.spidermiddlewares.httperror.HttpErrorMiddleware": None,  # see HTTPERROR_ALLOW_ALL
-    "scrapy.spidermiddlewares.referer.RefererMiddleware": None,
-    "scrapy.spidermiddlewares.urllength.UrlLengthMiddleware": None,
-    "scrapy.spidermiddlewares.depth.DepthMiddleware": None,  # pages are followed as far as the spider says
-    "scrapy.spidermiddlewares.metacopy.MetaCopyDetectionMiddleware": None,  # looks for a mistake of spiders
-}
-ITEM_PIPELINES = {
+SPIDER_MIDDLEWARES_BASE: dict[str, int] = {}  # Scrapy's filter or change what is in a list, or look for mistakes
+ITEM_PIPELINES_BASE = {
     "crawler.pipelines.StorePipeline": 900,  # last: a row means that every pipeline before accepted the record
 }
-EXTENSIONS = {
+EXTENSIONS_BASE = {
     "crawler.extensions.keeper.RunKeeper": 0,
     "crawler.extensions.echo.Echo": 10,  # after the keeper, whose run it listens to
     "crawler.extensions.timeline.Timeline": 10,
+    "crawler.switched.TelnetConsole": 0,  # Scrapy's, with TELNETCONSOLE_ENABLED
+    "crawler.switched.RemoteControl": 0,  # Scrapy's, with REMOTE_CONTROL_ENABLED
+    "scrapy.extensions.corestats.CoreStats": 0,
+    "scrapy.extensions.logcount.LogCount": 0,
+    "scrapy.extensions.memusage.MemoryUsage": 0,
+    "scrapy.extensions.memdebug.MemoryDebugger": 0,
+    "scrapy.extensions.closespider.CloseSpider": 0,
+    "scrapy.extensions.feedexport.FeedExporter": 0,
+    "scrapy.extensions.logstats.LogStats": 0,
+    "scrapy.extensions.throttle.AutoThrottle": 0,
+    # Left out: spiderstate, which needs a JOBDIR.
 }
 
 LOG_LEVEL = "INFO"  # default DEBUG writes two lines a call

@@ -214,13 +214,12 @@ class AddingMiddleware:
 
 SETTINGS: Final = """
 from crawler.settings import *
-from crawler.settings import SPIDER_MIDDLEWARES
 
 SPIDER_MODULES = ["crawler.spiders", "adding"]
 """
 
 THROUGH_MIDDLEWARE: Final = """
-SPIDER_MIDDLEWARES = {**SPIDER_MIDDLEWARES, "adding.AddingMiddleware": 500}
+SPIDER_MIDDLEWARES = {"adding.AddingMiddleware": 500}
 """
 
 

@@ -12,13 +12,12 @@ if TYPE_CHECKING:
 
 SETTINGS = """
 from crawler.settings import *
-from crawler.settings import DOWNLOADER_MIDDLEWARES, EXTENSIONS, ITEM_PIPELINES, SPIDER_MIDDLEWARES
 
 SPIDER_MODULES = ["crawler.spiders", "mine"]
-ITEM_PIPELINES = {"mine.Pipeline": 100, **ITEM_PIPELINES}
-DOWNLOADER_MIDDLEWARES = {"mine.Ignorer": 100, **DOWNLOADER_MIDDLEWARES}
-SPIDER_MIDDLEWARES = {"mine.Filter": 100, **SPIDER_MIDDLEWARES}
-EXTENSIONS = {"mine.Scheduling": 100, **EXTENSIONS}
+ITEM_PIPELINES = {"mine.Pipeline": 100}
+DOWNLOADER_MIDDLEWARES = {"mine.Ignorer": 100}
+SPIDER_MIDDLEWARES = {"mine.Filter": 100}
+EXTENSIONS = {"mine.Scheduling": 100}
 """
 
 COMPONENTS = """

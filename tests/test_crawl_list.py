@@ -175,9 +175,8 @@ def test_echo_prints_a_status_per_call_and_limit_takes_the_first_lines(api: ApiS
 
 AHEAD = """
 from crawler.settings import *
-from crawler.settings import EXTENSIONS
 
-EXTENSIONS = {**EXTENSIONS, "ahead.Ahead": 999}
+EXTENSIONS = {"ahead.Ahead": 999}
 """
 
 AHEAD_EXTENSION = """

@@ -27,9 +27,14 @@ NAMES: Final = (
 SEAMS: Final[dict[str, dict[str, Any]]] = {
     **{name: {name: getattr(default_settings, name)} for name in NAMES},
     "APIFETCH_HTTP_HANDLER": {"APIFETCH_HTTP_HANDLER": "scrapy.core.downloader.handlers.http11.HTTP11DownloadHandler"},
-    "SPIDER_MIDDLEWARES": {"SPIDER_MIDDLEWARES": {}},
+    "SPIDER_MIDDLEWARES": {"SPIDER_MIDDLEWARES_BASE": default_settings.SPIDER_MIDDLEWARES_BASE},
     # The one that counts attempts stays; decoding, redirects and all else are Scrapy's.
-    "DOWNLOADER_MIDDLEWARES": {"DOWNLOADER_MIDDLEWARES": {"crawler.middlewares.AttemptMiddleware": 950}},
+    "DOWNLOADER_MIDDLEWARES": {
+        "DOWNLOADER_MIDDLEWARES_BASE": {
+            **default_settings.DOWNLOADER_MIDDLEWARES_BASE,
+            "crawler.middlewares.AttemptMiddleware": 950,
+        }
+    },
     "LOG_LEVEL": {"LOG_LEVEL": "DEBUG"},  # two lines a call, of which our LOG_FORMATTER makes none
 }
 """What is set back -> the settings that do it."""

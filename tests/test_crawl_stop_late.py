@@ -41,9 +41,8 @@ class Late:
 
 SETTINGS: Final = """
 from crawler.settings import *
-from crawler.settings import EXTENSIONS
 
-EXTENSIONS = {**EXTENSIONS, "late.Late": 999}
+EXTENSIONS = {"late.Late": 999}
 """
 
 

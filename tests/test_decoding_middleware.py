@@ -31,8 +31,6 @@ else:
     from backports import zstd
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from scrapy.crawler import Crawler
 
     from tests.harness import ApiServer, Crawl
@@ -349,24 +347,8 @@ def test_a_large_body_that_is_cut_is_asked_for_again_too() -> None:
 
 # The whole way
 
-WIRED: Final = """\
-from crawler.settings import *
 
-DOWNLOADER_MIDDLEWARES = {
-    **DOWNLOADER_MIDDLEWARES,
-    "scrapy.downloadermiddlewares.httpcompression.HttpCompressionMiddleware": None,
-    "crawler.wire.decompression.DecodingMiddleware": 590,
-}
-"""
-
-
-@pytest.fixture
-def settings_module(tmp_path: Path) -> str:
-    (tmp_path / "wired.py").write_text(WIRED)
-    return "wired"
-
-
-def test_what_a_crawl_records_is_the_whole_body_or_why_not(api: ApiServer, crawl: Crawl, settings_module: str) -> None:
+def test_what_a_crawl_records_is_the_whole_body_or_why_not(api: ApiServer, crawl: Crawl) -> None:
     large = json.dumps(list(range(400_000))).encode()
     bodies = {
         "gzip": ("gzip", GZIP, "ok", BODY, 1),
@@ -386,7 +368,7 @@ def test_what_a_crawl_records_is_the_whole_body_or_why_not(api: ApiServer, crawl
         for name, (coding, body, *_) in bodies.items()
     }
     settings = {"RETRY_TIMES": 1, "DOWNLOAD_MAXSIZE": 4 * MIB}
-    result = crawl([*urls.values(), api.url("/echo")], settings=settings, settings_module=settings_module)
+    result = crawl([*urls.values(), api.url("/echo")], settings=settings)
     audit(result, 4)
     rows = by_url(result)
     for name, (_, _, outcome, stored, attempts) in bodies.items():

@@ -183,7 +183,7 @@ class Reader:
                 raise AssertionError(f"nobody can tell where it goes:\n{text}")
             (self.folder / f"{module}.py").write_text(text)
         lines = ["from crawler.settings import *", f"SPIDER_MODULES = {spiders}"]
-        lines += [f"{kind} = {{{own}**{kind}}}" for kind, own in parts.items()]
+        lines += [f"{kind} = {{{own}}}" for kind, own in parts.items()]
         write_list(self.folder / "used.py", lines)
         urls = [self.api.url("/items/1"), self.api.url("/pages/a/1?last=2")]
         result = self.crawl(urls, spider=spider, settings_module="used", out="out/used")

@@ -45,6 +45,7 @@ ADAPTERS = {
     "scheduler",
     "shortway",
     "spiders",
+    "switched",
     "wire",
 }
 """Rooms that translate for Scrapy; they meet only in items, meta keys, stats and signals."""

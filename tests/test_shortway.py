@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from crawler.settings import EXTENSIONS
 from crawler.shortway import REPEATED
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ READ: Final = {
     "Scraper._scrape": "72f0901d7c0dbe07",
     "Scraper._process_spidermw_output_async": "94488bf929eb2348",
     "Scraper.start_itemproc_async": "7c63d9dcc74a8f5a",
+    "CallLaterOnce": "b8996637092651a0",
     "CoreStats": "341a8c1eb9856ccc",
 }
 """SHA-256 of each text of Scrapy's that crawler/shortway.py repeats, as it was when it was read."""
@@ -89,7 +89,7 @@ def listen(crawl: Crawl, api: ApiServer, **settings: Any) -> dict[str, Any]:
     result = crawl(
         [*(api.url(path) for path in paths), "no url"],
         out=f"out/{run}",
-        settings={"EXTENSIONS": {**EXTENSIONS, "listener.Listener": 900}, **settings},
+        settings={"EXTENSIONS": {"listener.Listener": 900}, **settings},
         workers=4,
     )
     assert result.returncode == 8, result.stderr
@@ -101,7 +101,7 @@ def listen(crawl: Crawl, api: ApiServer, **settings: Any) -> dict[str, Any]:
     "more",
     [
         {},
-        {"ITEM_PIPELINES": {"listener.Nothing": 100, "crawler.pipelines.StorePipeline": 900}},
+        {"ITEM_PIPELINES": {"listener.Nothing": 100}},
         {"DOWNLOADER": "scrapy.core.downloader.Downloader"},
     ],
     ids=["all of it", "another pipeline", "another downloader"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from scrapy.utils.httpobj import urlparse_cached
@@ -12,6 +13,8 @@ from crawler.items import Record
 from crawler.secrets import mask_url
 
 if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv6Address
+
     from scrapy import Request
     from scrapy.http import Response
     from scrapy.http.headers import Headers
@@ -40,31 +43,43 @@ def make_record(
 
 
 def _add_response(record: Record, response: Response) -> None:
-    headers = response.headers
+    shown = _shown_headers(response.headers)
     record.status = response.status
     record.http_version = response.protocol
-    record.ip = str(response.ip_address) if response.ip_address is not None else None
+    record.ip = _shown_address(response.ip_address) if response.ip_address is not None else None
     record.fetched_at = _iso(time.time())
-    record.headers = _shown_headers(headers)
-    record.content_type = _header(headers, b"Content-Type")
-    record.etag = _header(headers, b"ETag")
-    record.last_modified = _header(headers, b"Last-Modified")
+    record.headers = shown
+    record.content_type = _last(shown, "Content-Type")
+    record.etag = _last(shown, "Etag")
+    record.last_modified = _last(shown, "Last-Modified")
     record.body = response.body
 
 
 def _shown_headers(headers: Headers) -> dict[str, Any]:
     """Name -> value, or a list of values where a name came more than once; bytes read as Latin-1 (RFC 9110, 5.5)."""
     shown: dict[str, Any] = {}
-    for name, values in headers.items():
+    for name, values in dict.items(headers):  # as they stand there; its own way normalises each name once more
         texts = [value.decode("latin-1") for value in values]
         shown[name.decode("latin-1")] = texts[0] if len(texts) == 1 else texts
     return shown
 
 
-def _header(headers: Headers, name: bytes) -> str | None:
-    value = headers.get(name)
-    return value.decode("latin-1") if value is not None else None
+def _last(shown: dict[str, Any], name: str) -> str | None:
+    """The value of a header, the last one where it came more than once."""
+    value: str | list[str] | None = shown.get(name)
+    return value[-1] if isinstance(value, list) else value
 
 
 def _iso(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+    whole, part = divmod(seconds, 1)
+    return f"{_iso_second(int(whole))}.{int(part * 1000):03}Z"
+
+
+@lru_cache(maxsize=8)  # a run asks twice for each call, mostly about this second
+def _iso_second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+@lru_cache(maxsize=1024)  # an API has a few addresses
+def _shown_address(address: IPv4Address | IPv6Address) -> str:
+    return str(address)

@@ -18,7 +18,7 @@ from scrapy.http import Response
 from scrapy.responsetypes import responsetypes
 from scrapy.utils.httpobj import urlparse_cached
 
-from crawler.heard import is_heard
+from crawler.heard import receivers
 from crawler.wire.curl.failures import failure, stalled
 from crawler.wire.curl.multi import CurlLoop
 from crawler.wire.curl.options import Options, add_special, header_lines, is_special
@@ -75,7 +75,7 @@ class CurlDownloadHandler(BaseDownloadHandler):
             self.crawler, request,
             max_bytes=meta.get("download_maxsize", self._max_bytes),
             warn_bytes=meta.get("download_warnsize", self._warn_bytes),
-            listens=(is_heard(self.crawler, signals.headers_received), is_heard(self.crawler, signals.bytes_received)),
+            listens=(self._is_heard(signals.headers_received), self._is_heard(signals.bytes_received)),
         )  # fmt: skip
         handle = self._prepare(request, transfer, timeout_s)
         ended: asyncio.Future[tuple[int, str]] = asyncio.get_running_loop().create_future()
@@ -100,6 +100,9 @@ class CurlDownloadHandler(BaseDownloadHandler):
         for handle in self._idle:
             handle.close()
         self._idle.clear()
+
+    def _is_heard(self, signal: object) -> bool:
+        return receivers(self.crawler, signal) > 0
 
     # Handles
 

@@ -34,7 +34,9 @@ def parse_head(lines: list[bytes]) -> Head:
     Raises ValueError when it is malformed, EOFError when the blank line is missing: libcurl takes the end of
     the connection for the end of the head.
     """
-    start = max(at for at, line in enumerate(lines) if line.startswith(b"HTTP/"))
+    start = len(lines) - 1
+    while not lines[start].startswith(b"HTTP/"):
+        start -= 1
     version, _, rest = lines[start].partition(b" ")
     if not (rest[:3].isdigit() and rest[3:4] in b" \r\n"):
         raise ValueError("the status is no number of three digits")
