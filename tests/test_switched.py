@@ -49,12 +49,17 @@ def test_whatever_scrapy_adds_is_taken_switched_or_left_out() -> None:
     assert {**taken, **switchable} == {key: at for key, at in theirs.items() if key not in LEFT_OUT}
 
 
-@pytest.mark.parametrize("thing", SWITCHED)
+@pytest.mark.parametrize("thing", [thing for thing in SWITCHED if thing is not switched.TelnetConsole])
 def test_it_is_there_when_its_setting_says_so(thing: Any) -> None:
     with pytest.raises(NotConfigured):
         build_from_crawler(thing, get_crawler(settings_dict={thing.setting: False}))
-    built = build_from_crawler(thing, get_crawler(settings_dict={thing.setting: True, "TWISTED_REACTOR_ENABLED": True}))
+    built = build_from_crawler(thing, get_crawler(settings_dict={thing.setting: True}))
     assert type(built) is load_object(thing.component)
+
+
+def test_so_is_the_telnet_console_which_wants_a_reactor(api: ApiServer, crawl: Crawl) -> None:
+    assert "Telnet console listening" not in crawl([api.url("/items/1")]).stderr
+    assert "Telnet console listening" in crawl([api.url("/items/2")], settings={"TELNETCONSOLE_ENABLED": True}).stderr
 
 
 def test_a_run_does_not_load_what_it_leaves_off(api: ApiServer, crawl: Crawl) -> None:
