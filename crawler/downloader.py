@@ -90,6 +90,8 @@ class LeanDownloader(Downloader):
         if isinstance(result, Response):
             for hook in hooks["process_response"]:
                 result = hook(request=request, response=result)
+                if isinstance(result, Response):
+                    continue
                 if isawaitable(result):
                     result = await result
                 if not isinstance(result, Response):
@@ -101,7 +103,7 @@ class LeanDownloader(Downloader):
         result: Response | Request | None
         for hook in hooks:
             result = hook(request=request)
-            if isawaitable(result):
+            if result is not None and isawaitable(result):
                 result = await result
             if result is not None:
                 _check(hook, result, Response, Request)

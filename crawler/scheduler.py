@@ -7,6 +7,7 @@ JOBDIR. Highest priority first, then first come, first served, as Scrapy documen
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Self
 
@@ -22,6 +23,8 @@ class ListScheduler(BaseScheduler):
 
     def __init__(self) -> None:
         self._queues: dict[int, deque[Request]] = {}
+        self._drained: asyncio.Future[None] | None = None
+        self._low = 0
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:  # noqa: ARG003  # Scrapy's signature
@@ -48,4 +51,15 @@ class ListScheduler(BaseScheduler):
         request = queue.popleft()
         if not queue:
             del self._queues[highest]
+        if self._drained is not None and len(self) <= self._low:
+            if not self._drained.done():  # whoever waited may have been cancelled
+                self._drained.set_result(None)
+            self._drained = None
         return request
+
+    async def drained(self, low: int) -> None:
+        """Return when at most *low* requests wait. For one caller: who makes the requests."""
+        self._low = low
+        if len(self) > low:
+            self._drained = asyncio.get_running_loop().create_future()
+            await self._drained

@@ -62,14 +62,18 @@ class DecodingMiddleware:
         return cls(crawler)
 
     def process_request(self, request: Request) -> None:
-        if b"Accept-Encoding" not in request.headers:
+        if not dict.__contains__(request.headers, b"Accept-Encoding"):  # its own way normalises the name each time
             request.headers[b"Accept-Encoding"] = b"identity" if b"Range" in request.headers else ACCEPTED
 
     def process_response(
         self, request: Request, response: Response
     ) -> Request | Response | Awaitable[Request | Response]:
         """The response decoded, or a request to ask again; awaitable when the body is large."""
-        if b"Content-Encoding" not in response.headers or request.method == "HEAD" or response.status in NOT_CODED:
+        if (
+            not dict.__contains__(response.headers, b"Content-Encoding")
+            or request.method == "HEAD"
+            or response.status in NOT_CODED
+        ):
             return response
         codings = parse_codings(response.headers.getlist(b"Content-Encoding"))
         max_bytes = request.meta.get("download_maxsize", self._max_bytes)

@@ -176,7 +176,7 @@ class CurlDownloadHandler(BaseDownloadHandler):
     def _class(self, head: Head, url: str, body: bytes) -> type[Response]:
         """The class that Scrapy would choose; by Content-Type alone it is looked up once."""
         headers = head.headers
-        if b"Content-Encoding" in headers:
+        if dict.__contains__(headers, b"Content-Encoding"):
             return responsetypes.from_args(headers=headers, url=url, body=body)
         kind = headers.get(b"Content-Type")
         known = self._classes.get(kind)

@@ -185,9 +185,9 @@ def _check_framing(head: Head) -> None:
 
     Source: RFC 9112, sections 6.1 and 6.3. No transfer coding but chunked was asked for.
     """
-    codings = head.headers.getlist(b"Transfer-Encoding")
-    if not codings:
+    if not dict.__contains__(head.headers, b"Transfer-Encoding"):  # its own way normalises the name each time
         return
+    codings = head.headers.getlist(b"Transfer-Encoding")
     if b"Content-Length" in head.headers:
         raise BadResponseError("Content-Length and Transfer-Encoding in one response")
     if head.protocol == "HTTP/1.0" or b",".join(codings).lower() != b"chunked":
