@@ -38,14 +38,15 @@ class RedirectMiddleware:
     own, it keeps the URL as the server wrote it. `dont_redirect` and `handle_httpstatus_all` in meta work.
     """
 
-    def __init__(self, max_times: int) -> None:
+    def __init__(self, max_times: int, priority_adjust: int) -> None:
         self._max_times = max_times
+        self._priority_adjust = priority_adjust
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         if not crawler.settings.getbool("REDIRECT_ENABLED"):
             raise NotConfigured
-        return cls(crawler.settings.getint("REDIRECT_MAX_TIMES"))
+        return cls(crawler.settings.getint("REDIRECT_MAX_TIMES"), crawler.settings.getint("REDIRECT_PRIORITY_ADJUST"))
 
     def process_response(self, request: Request, response: Response) -> Request | Response:
         try:
@@ -73,6 +74,7 @@ class RedirectMiddleware:
         if there.authorization is not None:
             raise BadRedirectError("it leads to a URL with credentials")
         redirected = _redirected(request, response.status, here, there)
+        redirected.priority = request.priority + self._priority_adjust  # while its connection is kept
         redirected.meta.update(
             redirect_times=hops,
             redirect_urls=[*request.meta.get("redirect_urls", ()), request.url],

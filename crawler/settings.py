@@ -25,6 +25,7 @@ CONCURRENT_REQUESTS = 20  # default 16
 CONCURRENT_ITEMS = 1  # default 100 starts 100 tasks per response; a response here yields one item
 DOWNLOAD_DELAY = 0
 RETRY_TIMES = 4  # default 2
+RETRY_PRIORITY_ADJUST = 1  # default -1: behind a list of millions that would be at its end
 DOWNLOAD_TIMEOUT = 30  # default 180; an API that is silent for half a minute has failed
 DOWNLOAD_MAXSIZE = 64 * 1024 * 1024  # default 1 GiB, held in memory for each worker
 DOWNLOAD_WARNSIZE = 0  # a large body is no news here, and the message holds the URL

@@ -34,9 +34,11 @@ def parse_head(lines: list[bytes]) -> Head:
     Raises ValueError when it is malformed, EOFError when the blank line is missing: libcurl takes the end of
     the connection for the end of the head.
     """
-    start = len(lines) - 1
-    while not lines[start].startswith(b"HTTP/"):
-        start -= 1
+    for start in range(len(lines) - 1, -1, -1):
+        if lines[start].startswith(b"HTTP/"):
+            break
+    else:
+        raise ValueError("there is no status line")
     version, _, rest = lines[start].partition(b" ")
     if not (rest[:3].isdigit() and rest[3:4] in b" \r\n"):
         raise ValueError("the status is no number of three digits")
