@@ -149,6 +149,10 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "not yet": ({"rate": "10/s"}, ["rate", "not yet"]),
     "said twice": ({"workers": 5, "settings": {"CONCURRENT_REQUESTS": 6}}, ["workers", "CONCURRENT_REQUESTS"]),
     "a wrong setting": ({"settings": {"APIFETCH_UMASK": "999"}}, ["APIFETCH_UMASK='999'", "octal"]),
+    "no handler": (
+        {"settings": {"APIFETCH_HTTP_HANDLER": "nowhere.Handler"}},
+        ["APIFETCH_HTTP_HANDLER='nowhere.Handler'", "download handler"],
+    ),
     "no JSON": ({"headers": "X-Key: sesame-open"}, ["headers", "JSON object"]),
     "no directory": ({"out": "items.txt"}, ["items.txt"]),
     "below a file": ({"out": "items.txt/x"}, ["items.txt/x", "directory"]),

@@ -92,6 +92,7 @@ class Command(ScrapyCrawl):
             urls = settings["APIFETCH_URLS"]
             if urls != "-":
                 open_source(urls, format=settings["APIFETCH_FORMAT"], column=settings["APIFETCH_COLUMN"]).close()
+            _check_handler(settings["APIFETCH_HTTP_HANDLER"])
             out = output_directory(urls, settings["APIFETCH_OUT"])
             for feed in opts.overwrite_output or ():
                 if (out / "ledger.sqlite").exists():
@@ -105,6 +106,19 @@ class Command(ScrapyCrawl):
     def _refuse(self, message: str) -> None:
         sys.stderr.write(f"scrapy crawl: {message}\n")
         sys.exit(2)
+
+
+def _check_handler(path: str | None) -> None:
+    """Raises ArgumentError. Scrapy logs a handler that it cannot load, and goes on without one."""
+    from scrapy.utils.misc import load_object  # noqa: PLC0415  # see above
+
+    from crawler.exceptions import ArgumentError  # noqa: PLC0415
+
+    if path is not None:
+        try:
+            load_object(path)
+        except (ImportError, NameError, ValueError) as exc:
+            raise ArgumentError("APIFETCH_HTTP_HANDLER", path, f"the path of a download handler ({exc})") from exc
 
 
 def _collect_less() -> None:

@@ -71,7 +71,7 @@ def measure(start: int, lines: int, folder: Path) -> Outcome:
     items = write_list(folder / "items.txt", (f"http://api.test/v2/customers/{n}/orders" for n in range(lines)))
     crawl = Crawl(folder)
     began_s = time.monotonic()
-    running = crawl(items, wait=False, settings={"APIFETCH_HTTP_HANDLER": f"{__name__}.{AtOnce.__name__}"})
+    running = crawl(items, wait=False, settings={"APIFETCH_HTTP_HANDLER": f"tests.proofs.memory.{AtOnce.__name__}"})
     samples = []
     try:
         while running.process.poll() is None:
