@@ -97,6 +97,24 @@ def test_a_line_like_one_that_this_run_has_written_is_its_duplicate(ledger: Ledg
     assert resume(ledger).decide(entry("a", 9)) == Duplicate(3)
 
 
+def test_lines_of_a_new_list_are_not_looked_up_one_by_one(ledger: Ledger) -> None:
+    """Every row of a ledger that was empty is this run's: only a name seen before is worth a look."""
+    asked: list[str] = []
+    decisions = resume(ledger)
+    ledger._reader.set_trace_callback(asked.append)
+    assert all(isinstance(decisions.decide(entry(str(n), n)), Ticket) for n in range(100))
+    assert asked == []
+
+
+def test_a_line_of_a_new_list_is_known_again_when_its_record_is_written(ledger: Ledger) -> None:
+    decisions = resume(ledger)
+    first = decisions.decide(entry("a", 3))
+    assert isinstance(first, Ticket)
+    write(ledger, answered(first), run=THIS_RUN)
+    del decisions.in_flight[first.uuid]
+    assert decisions.decide(entry("a", 9)) == Duplicate(3)
+
+
 def test_a_line_that_an_earlier_run_has_done_stands_once(ledger: Ledger) -> None:
     written(ledger, "a", 3)
     decisions = resume(ledger)
