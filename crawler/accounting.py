@@ -120,13 +120,14 @@ class Tally:
             return ExitCode.NO_ANSWER
         return ExitCode.NOT_OK if self.failed else ExitCode.INVALID
 
-    def summary(self, seconds: float) -> dict[str, Any]:
-        """This run in numbers, for summary.json."""
+    def summary(self, seconds: float, *, rests: int) -> dict[str, Any]:
+        """This run in numbers, for summary.json. rests: how often a call had to wait before it was tried again."""
         return {
             "seconds": round(seconds, 3),
             "calls": self.calls,
             "calls_per_s": round(self.calls / seconds, 1) if seconds else 0.0,
             "retries": self.retries,
+            "rests": rests,
             "records": self.records,
             "files": self.files,
             "bytes": self.bytes,

@@ -1,6 +1,6 @@
 """The nouns every room speaks of: an Entry (a line of the list) becomes a Record (what became of it).
 
-Owns: what a call is, its name (uuid), the outcomes, and the one key that adapters share in
+Owns: what a call is, its name (uuid), the outcomes, and the keys that adapters share in
 ``request.meta``. Knows nothing of Scrapy, files, SQL or the network.
 """
 
@@ -17,6 +17,13 @@ from uuid import NAMESPACE_URL
 
 TICKET: Final = "apifetch"
 """``request.meta`` key under which a Ticket travels from the spider to the store."""
+
+
+NOT_BEFORE: Final = "apifetch_not_before"
+"""``request.meta`` key: seconds of the monotonic clock before which the request must not go out."""
+
+REFUSALS: Final = "apifetch_refusals"
+"""``request.meta`` key: how many of its `retry_times` were refusals, which cost no retry."""
 
 
 class Outcome(StrEnum):
@@ -164,6 +171,7 @@ class Ticket:
     callback, errback: names of the spider's methods, None for its `parse` and for none.
     issued_s: monotonic seconds when the line was read. sent_s: wall-clock seconds of the first attempt.
     attempts: requests that went out, redirects' hops included. recorded: its record is on its way.
+    is_noted: the ledger has it that the call, which may not be repeated, goes out.
     """
 
     entry: Entry
@@ -180,6 +188,7 @@ class Ticket:
     sent_s: float | None = None
     attempts: int = 0
     recorded: bool = False
+    is_noted: bool = False
 
     def __deepcopy__(self, memo: object) -> Self:
         return self  # a copy of a record or of a request's meta is still about this call

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urljoin
 
 from scrapy.exceptions import NotConfigured
 
-from crawler.exceptions import BadRedirectError, BadURLError
-from crawler.items import IDEMPOTENT, TICKET
+from crawler.exceptions import BadRedirectError, BadURLError, StoppedError
+from crawler.items import IDEMPOTENT, NOT_BEFORE, TICKET
 from crawler.sources import check_url
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from scrapy.http import Response
 
     from crawler.items import Ticket
+    from crawler.run import Run
     from crawler.sources import Target
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -126,7 +129,10 @@ def _origin(target: Target, scheme: str) -> tuple[str, str, int]:
 
 
 class AttemptMiddleware:
-    """Count what goes out, and have it on disk before it does that a call may not be repeated."""
+    """Count what goes out, and have it on disk before it does that a call may not be repeated.
+
+    What a scheduler gives out too early waits here, with its worker: ours does not.
+    """
 
     def __init__(self, crawler: Crawler) -> None:
         self._crawler = crawler
@@ -137,12 +143,36 @@ class AttemptMiddleware:
 
     def process_request(self, request: Request) -> Awaitable[None] | None:
         ticket: Ticket | None = request.meta.get(TICKET)
-        if ticket is None:
-            return None
-        ticket.attempts += 1
-        if ticket.sent_s is None:
-            ticket.sent_s = time.time()
-            if request.method not in IDEMPOTENT:
-                sent: Awaitable[None] = self._crawler.spider.run.sent(ticket)  # type: ignore[union-attr]
-                return sent
+        if NOT_BEFORE in request.meta or (
+            ticket is not None and request.method not in IDEMPOTENT and not ticket.is_noted
+        ):
+            return self._prepare(request, ticket)
+        if ticket is not None:
+            _count(ticket)
         return None
+
+    async def _prepare(self, request: Request, ticket: Ticket | None) -> None:
+        run: Run | None = getattr(self._crawler.spider, "run", None)
+        rests_until_s = request.meta.pop(NOT_BEFORE, None)
+        if rests_until_s is not None:
+            await _wait(rests_until_s, run)
+        if ticket is not None:
+            if run is not None and request.method not in IDEMPOTENT and not ticket.is_noted:
+                await run.sent(ticket)
+            _count(ticket)
+
+
+def _count(ticket: Ticket) -> None:
+    ticket.attempts += 1
+    if ticket.sent_s is None:
+        ticket.sent_s = time.time()
+
+
+async def _wait(until_s: float, run: Run | None) -> None:
+    """Wait until then, by the monotonic clock. Raises StoppedError when the run stops."""
+    stopped = run.stopped if run is not None else asyncio.Event()
+    while (left_s := until_s - time.monotonic()) > 0:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stopped.wait(), left_s)
+        if stopped.is_set():
+            raise StoppedError("the run is stopping")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crawler.pacing import Policy
 from crawler.sources import list_name
 from crawler.store.ledger import NAME
 
@@ -24,6 +25,7 @@ class Plan:
 
     urls: the list's path, `-` for stdin. identity: the arguments that change what is fetched.
     arguments, versions: for the record. levels: folder levels below responses/ and errors/.
+    policy: what holds for every host. max_calls: None for any number.
     """
 
     urls: str
@@ -41,6 +43,8 @@ class Plan:
     identity: Mapping[str, str]
     arguments: Mapping[str, Any]
     versions: Mapping[str, str]
+    policy: Policy = field(default_factory=lambda: Policy(per_host=20))
+    max_calls: int | None = None
 
     @property
     def path(self) -> str:

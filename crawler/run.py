@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from crawler.accounting import ExitCode, Tally
 from crawler.exceptions import StoreError
 from crawler.items import NOT_A_CALL, BadLine, Entry, Outcome, Prior, Record, Ticket
+from crawler.pacing import Traffic
 from crawler.sources import fingerprint, open_source
 from crawler.store import runs
 from crawler.store.bits import Bits
@@ -40,8 +41,8 @@ if TYPE_CHECKING:
 class Run:
     """An open run. All methods belong to the event loop's thread.
 
-    tally: the counts so far. standing: what the ledger held at the start. stopping: set when the disk
-    refused; nothing is acknowledged from then on.
+    tally: the counts so far. standing: what the ledger held at the start. stopped: set when no further call
+    may go out.
     """
 
     def __init__(self, plan: Plan, *, on_disk_error: Callable[[ApiFetchError], None]) -> None:
@@ -59,7 +60,9 @@ class Run:
         self.calls: set[asyncio.Task[object]] = set()  # those on the wire now, so that they can be given up
         self.given_up: set[asyncio.Task[object]] = set()
         self.no_calls: dict[tuple[int | None, str | None, str | None], Record] = {}  # not handed in yet
-        self.stopping = False
+        self.stopped = asyncio.Event()
+        self.traffic: Traffic[Any] = Traffic(plan.policy, max_calls=plan.max_calls)
+        self.resume_at: str | None = None
         self._place = Place.take(plan.out)
         try:
             self._open(plan)
@@ -178,7 +181,7 @@ class Run:
 
     @property
     def has_room(self) -> bool:
-        """Whether a record can be handed in now, without waiting."""
+        """Whether a record can be handed in now."""
         return self.error is None and not self._writer.full
 
     async def room(self) -> None:
@@ -189,10 +192,17 @@ class Run:
 
     async def sent(self, ticket: Ticket) -> None:
         """Return when it is on disk that this call, which may not be repeated, is about to go out."""
+        ticket.is_noted = True
         list_id = self.begun.list_id if ticket.entry.line is not None else None
         await self._committed(partial(self._writer.sent, ticket, list_id=list_id))
         if self.error is not None:
             raise self.error
+
+    def unsent(self, ticket: Ticket) -> None:
+        """Take that back: it was refused, or may be repeated, and is still to be made."""
+        ticket.is_noted = False
+        with suppress(StoreError):
+            self._writer.sent(ticket, list_id=None, again=True)
 
     async def _committed(self, hand_in: Callable[..., None]) -> None:
         """Return when this, and all that was handed in before it, is on disk or was refused."""
@@ -233,7 +243,7 @@ class Run:
 
     def stop(self) -> None:
         """Let no further call go out."""
-        self.stopping = True
+        self.stopped.set()
 
     def give_up_calls(self) -> None:
         """Cancel the calls on the wire; they stay for the next run."""
@@ -261,18 +271,12 @@ class Run:
         """The accounting for summary.json; exit_code: None while it runs."""
         return {
             "state": "running" if exit_code is None else "stopped" if stop_reason else "finished",
-            "exit_code": exit_code,
-            "stop_reason": stop_reason,
-            "resume_at": None,
-            "urls": self.plan.urls,
-            "started_at": self._started_at,
-            "written_at": runs.now(),
-            "pid": os.getpid(),
+            "exit_code": exit_code, "stop_reason": stop_reason, "resume_at": self.resume_at, "urls": self.plan.urls,
+            "started_at": self._started_at, "written_at": runs.now(), "pid": os.getpid(),
             "equation": self.tally.equation(),
-            "run": self.tally.summary(time.monotonic() - self._started_s),
-            "arguments": dict(self.plan.arguments),
-            "versions": dict(self.plan.versions),
-        }
+            "run": self.tally.summary(time.monotonic() - self._started_s, rests=self.traffic.rests),
+            "arguments": dict(self.plan.arguments), "versions": dict(self.plan.versions),
+        }  # fmt: skip
 
     def close(self, conclude: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Write how it ended, and give the directory back. conclude: the summary; asked again if the disk refuses."""

@@ -1,65 +1,140 @@
-"""The scheduler: requests in, the next one out, nothing on disk.
+"""The scheduler: requests in, the next one that may go out, nothing on disk.
 
-The list is the queue: what waits here are the few requests that `start()` has just made, retries,
-redirects and followed pages, and those stand in the ledger. So there is no fingerprint, no pickle and no
-JOBDIR. Highest priority first, then first come, first served, as Scrapy documents it.
+The list is the queue: what waits here are the few requests that `start()` has just made, retries, redirects
+and followed pages, and those stand in the ledger. So there is no fingerprint, no pickle and no JOBDIR. A
+request that rests, or whose host may not be called now, waits here, where it takes no worker's place; which
+one is the next is decided in crawler.pacing. Highest priority first, then first come, first served, as Scrapy
+documents it, but before them what is tried again.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import time
 from typing import TYPE_CHECKING, Self
 
 from scrapy.core.scheduler import BaseScheduler
+from scrapy.utils.httpobj import urlparse_cached
+
+from crawler.items import NOT_BEFORE
+from crawler.pacing import Policy, Traffic
 
 if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.crawler import Crawler
 
+SLOT = "download_slot"
+"""The meta key, Scrapy's, that names the host whose limits count."""
+
+ANY_NUMBER = 1_000_000
+"""Calls at once to a host, of a spider that has no run: the downloader's limits are the only ones."""
+
 
 class ListScheduler(BaseScheduler):
-    """A queue per priority, in memory; in practice one or two."""
+    """Translates between the engine and the run's Traffic, and wakes the engine when something may go."""
 
-    def __init__(self) -> None:
-        self._queues: dict[int, deque[Request]] = {}
-        self._drained: asyncio.Future[None] | None = None
+    def __init__(self, crawler: Crawler) -> None:
+        self._crawler = crawler
+        self._traffic: Traffic[Request] = Traffic(Policy(per_host=ANY_NUMBER))
+        self._is_bound = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_s = 0.0
+        self._woken: Request | None = None
+        self._room: asyncio.Future[None] | None = None
         self._low = 0
 
     @classmethod
-    def from_crawler(cls, crawler: Crawler) -> Self:  # noqa: ARG003  # Scrapy's signature
-        return cls()
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        return cls(crawler)
 
     def __len__(self) -> int:
-        return sum(map(len, self._queues.values()))
+        return len(self._traffic)
 
     def has_pending_requests(self) -> bool:
-        return bool(self._queues)
+        return len(self._traffic) > 0
 
     def enqueue_request(self, request: Request) -> bool:
-        queue = self._queues.get(request.priority)
-        if queue is None:
-            queue = self._queues[request.priority] = deque()
-        queue.append(request)
+        if not self._is_bound:
+            self._bind()
+        host = request.meta.get(SLOT)
+        if host is None:
+            host = request.meta[SLOT] = urlparse_cached(request).hostname or ""
+        if request is self._woken or self._traffic.is_given(request):
+            self._traffic.left(request)
+            self._traffic.put_back(host, request, request.priority)
+            return True
+        rests_until_s = request.meta.pop(NOT_BEFORE, None)
+        if rests_until_s is None:
+            self._traffic.push(host, request, request.priority)
+        else:
+            self._traffic.rest(host, request, rests_until_s)
         return True
 
     def next_request(self) -> Request | None:
-        if not self._queues:
-            return None
-        highest = max(self._queues)
-        queue = self._queues[highest]
-        request = queue.popleft()
-        if not queue:
-            del self._queues[highest]
-        if self._drained is not None and len(self) <= self._low:
-            if not self._drained.done():  # whoever waited may have been cancelled
-                self._drained.set_result(None)
-            self._drained = None
+        request = self._traffic.pop(time.monotonic())
+        if request is None:
+            self._arm()
+        if self._room is not None and self._has_room(self._low):
+            if not self._room.done():  # whoever waited may have been cancelled
+                self._room.set_result(None)
+            self._room = None
         return request
 
+    def close(self, reason: str) -> None:  # noqa: ARG002  # Scrapy's signature
+        if self._timer is not None:
+            self._timer.cancel()
+        self._traffic.changed = lambda: None
+
+    # For who makes the requests
+
     async def drained(self, low: int) -> None:
-        """Return when at most *low* requests wait. For one caller: who makes the requests."""
+        """Return when at most *low* requests wait for nothing but a worker, and not too many for their hosts."""
         self._low = low
-        if len(self) > low:
-            self._drained = asyncio.get_running_loop().create_future()
-            await self._drained
+        if not self._has_room(low):
+            self._room = asyncio.get_running_loop().create_future()
+            await self._room
+
+    def _has_room(self, low: int) -> bool:
+        return self._traffic.ready <= low and not self._traffic.is_full
+
+    # Waking the engine
+
+    def _bind(self) -> None:
+        """Work for the spider's run, if it has one: it is there as soon as there are requests."""
+        self._is_bound = True
+        run = getattr(self._crawler.spider, "run", None)
+        if run is not None:
+            self._traffic = run.traffic
+        self._traffic.changed = self._soon
+        engine = self._crawler.engine
+        self._traffic.reserves = bool(engine and getattr(engine.downloader, "tells_of_leaving", False))
+
+    def _arm(self) -> None:
+        """Come back when something may go."""
+        at_s = self._traffic.next_at()
+        if at_s is None or (self._timer is not None and self._timer_s <= at_s):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_s = at_s
+        self._timer = asyncio.get_running_loop().call_later(max(0.0, at_s - time.monotonic()), self._wake)
+
+    def _soon(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_s = 0.0
+        self._timer = asyncio.get_running_loop().call_later(0, self._wake)
+
+    def _wake(self) -> None:
+        """Have the engine ask for the next request; to crawl one is the public way to wake it."""
+        self._timer = None
+        engine = self._crawler.engine
+        if engine is None or engine.spider is None:
+            return
+        request = self._traffic.pop(time.monotonic())
+        if request is None:
+            self._arm()
+            return
+        self._woken = request
+        engine.crawl(request)
+        self._woken = None

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 SPEAKING = ("SCRAPY_", "APIFETCH_", "AWS_", "PYTHONWARNINGS", "JOB_COMPLETION_INDEX")
 """Variables, or how they begin, that would change what a crawl does."""
 
+SOON = {"APIFETCH_RETRY_BASE_S": 0.02, "APIFETCH_RETRY_CAP_S": 0.1}
+"""Retries of every crawl: they rest, but nobody has to wait for them."""
+
 CA_FILES = ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
 
 
@@ -46,6 +49,6 @@ def api(api_process: ApiServer) -> ApiServer:
 @pytest.fixture
 def crawl(tmp_path: Path) -> Iterator[Crawl]:
     """The crawl command in tmp_path."""
-    crawl = Crawl(tmp_path)
+    crawl = Crawl(tmp_path, settings=SOON)
     yield crawl
     crawl.close()

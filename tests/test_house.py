@@ -42,6 +42,7 @@ ADAPTERS = {
     "extensions",
     "middlewares",
     "pipelines",
+    "retries",
     "scheduler",
     "shortway",
     "spiders",
@@ -50,8 +51,9 @@ ADAPTERS = {
 }
 """Rooms that translate for Scrapy; they meet only in items, meta keys, stats and signals."""
 
-OTHERS = {"settings", "demo", "heard"}
-"""The wiring, by dotted names; the API on loopback, which stands beside the crawler; a question about signals."""
+OTHERS = {"settings", "demo", "heard", "retrying"}
+"""The wiring, by dotted names; the API on loopback, which stands beside the crawler; a question about signals;
+one more attempt, for every component that sees a call fail."""
 
 FRAMEWORK = ("scrapy", "twisted", "itemadapter", "redis")
 """What a pure room never imports."""

@@ -288,7 +288,7 @@ def test_messages_survive_being_cut_anywhere() -> None:
     call = _call(record.ticket)  # type: ignore[arg-type]
     sent: list[Message] = [
         Put(record, b"\0" * 3000, call, [call]), Put(record, b"", call, []), Put(record, None, None, []),
-        Sent(call, 4), Moved([(1, None, 3)]), Second([1, 2.5, "x", None]),
+        Sent(call, 4, again=True), Moved([(1, None, 3)]), Second([1, 2.5, "x", None]),
     ]  # fmt: skip
     stream = b"".join(map(frame, sent))
     for seed in range(20):

@@ -103,6 +103,9 @@ def _check_together(values: Mapping[str, Any], said: Collection[str]) -> None:
         raise ArgumentError("urls", None, f"a list: {USAGE}")
     if written is None and (ending := read_later(urls)):
         raise ArgumentError("urls", urls, f"{URLS.expected} (not yet: {ending})")
+    if values["APIFETCH_RETRY_BASE_S"] > values["APIFETCH_RETRY_CAP_S"]:
+        base_s, cap_s = values["APIFETCH_RETRY_BASE_S"], values["APIFETCH_RETRY_CAP_S"]
+        raise ArgumentError("APIFETCH_RETRY_BASE_S", base_s, f"no more than APIFETCH_RETRY_CAP_S={cap_s:g}")
     if "column" in said and written in {"txt", "txt.gz"}:
         raise ArgumentError("column", values["APIFETCH_COLUMN"], f"no column with format={written}, which has none")
 

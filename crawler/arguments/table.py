@@ -11,6 +11,7 @@ from crawler.values import (
     FORMAT,
     HEADERS,
     HOSTS,
+    METHODS,
     OUT,
     PARAMS,
     REDO,
@@ -189,6 +190,23 @@ SETTINGS: Final = (
     _ready(
         "APIFETCH_DRAIN_S", seconds(zero=True), default="5", setting="APIFETCH_DRAIN_S",
         says="seconds that calls in flight get to finish after a signal to stop",
+    ),
+    _ready(
+        "APIFETCH_MAX_WAIT", seconds(zero=True), default="300", setting="APIFETCH_MAX_WAIT",
+        says="seconds that a run waits for an API that says when to come back; for more it ends with exit code "
+        "75 once nothing else is left to do",
+    ),
+    _ready(
+        "APIFETCH_RETRY_METHODS", METHODS, setting="APIFETCH_RETRY_METHODS", note="none",
+        says="methods, as `POST,PATCH`, that are retried although the call may have been carried out",
+    ),
+    _ready(
+        "APIFETCH_RETRY_BASE_S", seconds(zero=False), default="1", setting="APIFETCH_RETRY_BASE_S",
+        says="seconds that the first retry waits at the most; each further one waits up to twice as long",
+    ),
+    _ready(
+        "APIFETCH_RETRY_CAP_S", seconds(zero=False), default="60", setting="APIFETCH_RETRY_CAP_S",
+        says="seconds that any retry waits at the most, unless the API asks for more",
     ),
     _ready(
         "APIFETCH_UMASK", UMASK, default="077", setting="APIFETCH_UMASK",

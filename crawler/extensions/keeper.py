@@ -24,8 +24,10 @@ from crawler.exceptions import ApiFetchError, ListError, OtherListError, OtherRu
 from crawler.extensions.runlog import RunLog
 from crawler.extensions.words import ending, opening
 from crawler.items import TICKET, Outcome, Record
+from crawler.pacing import Policy, backoffs, outage
 from crawler.plan import Plan, output_directory
 from crawler.run import Run
+from crawler.store.runs import now as in_future
 
 if TYPE_CHECKING:
     from scrapy import Request, Spider
@@ -58,6 +60,7 @@ class RunKeeper:
         self._log: RunLog | None = None
         self._watch: asyncio.Task[None] | None = None
         self._closed = asyncio.Event()
+        self._is_closing = False
         self._drain_s = crawler.settings.getfloat("APIFETCH_DRAIN_S")
 
     @classmethod
@@ -106,8 +109,9 @@ class RunKeeper:
     async def _watch_for_stop(self) -> None:
         """Once Scrapy stops, give calls on the wire APIFETCH_DRAIN_S, then leave them for the next run."""
         assert self._run is not None
-        while self._crawler.crawling and self._run.error is None:  # noqa: ASYNC110  # there is no event to wait for
+        while self._crawler.crawling and self._run.error is None:  # there is no event to wait for
             await asyncio.sleep(WATCH_S)
+            self._look_for_reasons_to_stop(self._run)
         self._run.stop()
         deadline_s = time.monotonic() + (self._drain_s if self._run.error is None else 0.0)
         while self._run.calls and time.monotonic() < deadline_s:  # noqa: ASYNC110  # see WATCH_S
@@ -115,6 +119,12 @@ class RunKeeper:
         while True:  # a call that was queued when the others were given up still comes by
             self._run.give_up_calls()
             await asyncio.sleep(WATCH_S)
+
+    def _look_for_reasons_to_stop(self, run: Run) -> None:
+        reason = _reason_to_stop(run)
+        if reason is not None and not self._is_closing:
+            self._is_closing = True
+            asyncio.ensure_future(self._crawler.engine.close_spider_async(reason=reason))  # noqa: RUF006  # the engine holds it
 
     def _disk_refused(self, error: ApiFetchError) -> None:
         logger.error("%s; nothing of that batch counts as done. Make room, then run the same command again", error)
@@ -136,6 +146,8 @@ class RunKeeper:
         """All is done, so what was issued and has no record now will never have one: give it one."""
         if self._run is None or self._run.error is not None:
             return
+        if (reason := _reason_to_stop(self._run)) is not None:
+            raise CloseSpider(reason)
         for ticket in [ticket for ticket in self._run.in_flight.values() if not ticket.recorded]:
             self._run.put_nowait(Record.of(ticket, Outcome.REJECTED, "a component dropped it without a word"))
         for record in list(self._run.no_calls.values()):
@@ -187,6 +199,16 @@ def _conclusion(run: Run, reason: str) -> dict[str, Any]:
     return run.summary(exit_code=_exit_code(run, stop_reason), stop_reason=stop_reason)
 
 
+def _reason_to_stop(run: Run) -> str | None:
+    """Why going on makes no sense before `resume_at`; None as long as it does."""
+    now_s = time.monotonic()
+    stop = run.traffic.stop(now_s, read_to_end=run.tally.read_to_end)
+    if stop is None:
+        return None
+    run.resume_at = None if stop.at_s is None else in_future(stop.at_s - now_s)
+    return stop.reason
+
+
 def _exit_code(run: Run, stop_reason: str | None) -> ExitCode:
     if run.error is not None:
         return ExitCode.DISK
@@ -221,12 +243,25 @@ def _plan(settings: BaseSettings) -> Plan:
             "APIFETCH_FOLDER_LEVELS": str(settings["APIFETCH_FOLDER_LEVELS"]),
         },
         arguments={row.name: _shown(row, settings[row.setting]) for row in ARGUMENTS if row.ready},
+        policy=_policy(settings),
+        max_calls=settings.get("APIFETCH_MAX_CALLS"),
         versions={
             "apifetch": __version__,
             "scrapy": scrapy.__version__,
             "twisted": twisted.__version__,
             "python": platform.python_version(),
         },
+    )
+
+
+def _policy(settings: BaseSettings) -> Policy:
+    base_s, cap_s = settings["APIFETCH_RETRY_BASE_S"], settings["APIFETCH_RETRY_CAP_S"]
+    return Policy(
+        per_host=settings.getint("CONCURRENT_REQUESTS_PER_DOMAIN") or settings.getint("CONCURRENT_REQUESTS"),
+        rate=settings.get("APIFETCH_RATE"),
+        max_wait_s=settings["APIFETCH_MAX_WAIT"],
+        backoffs=backoffs(base_s, cap_s),
+        outage=outage(base_s, cap_s),
     )
 
 

@@ -46,6 +46,7 @@ class Timeline:
         self._run: Run | None = None
         self._at = 0
         self._second = Second()
+        self._rests = 0  # up to the last row
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -79,7 +80,8 @@ class Timeline:
         run, at, second, self._second = self._run, self._at, self._second, Second()
         if run is None or run.error is not None or not second.calls:
             return
+        rests, self._rests = run.traffic.rests - self._rests, run.traffic.rests
         run.second(
-            run.begun.run, at, second.calls, second.ok, second.refused, second.retries, 0, second.bytes,
+            run.begun.run, at, second.calls, second.ok, second.refused, second.retries, rests, second.bytes,
             json.dumps(dict(sorted(second.latency.items()))), self._workers,
         )  # fmt: skip

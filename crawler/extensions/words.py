@@ -73,6 +73,8 @@ def ending(summary: Mapping[str, Any], out: Path) -> Iterator[str]:
     yield f"{left} = " + " + ".join(f"{number(equation[name])} {name}" for name in right)
     code = ExitCode(summary["exit_code"])
     stopped = f" ({summary['stop_reason']})" if summary["stop_reason"] else ""
+    if summary["resume_at"]:
+        yield f"What is left has to wait: going on makes sense at {summary['resume_at']}"
     yield f"Exit code {code.value}: {_MEANINGS[code]}{stopped}. Results: {out}"
 
 

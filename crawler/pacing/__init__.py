@@ -1,21 +1,25 @@
 """When may a call go: the user's limits, the host's, and what refusals teach.
 
 Owns: every decision about time. Time, randomness and headers come in as values; there is no clock here,
-no request and no queue but one of things that rest.
+no request; what it keeps in queues is anything.
 """
 
-from crawler.pacing.backoff import BACKOFFS, Backoff, Cause, cause_of
+from crawler.pacing.again import AgainRule
+from crawler.pacing.backoff import BACKOFFS, Backoff, Cause, backoffs, cause_of, outage
 from crawler.pacing.budget import RetryBudget
-from crawler.pacing.host import Ending, Host, Policy
+from crawler.pacing.ending import Ending, read_ending
+from crawler.pacing.host import Host, Policy
 from crawler.pacing.limiter import Call, Limiter
 from crawler.pacing.rate import RATE, Quota, Rate, RateLimiter
 from crawler.pacing.rate_limit import Hint, read_hint
 from crawler.pacing.resting import Resting
 from crawler.pacing.retry_after import retry_after_s
+from crawler.pacing.traffic import Stop, Traffic
 
 __all__ = [
     "BACKOFFS",
     "RATE",
+    "AgainRule",
     "Backoff",
     "Call",
     "Cause",
@@ -29,7 +33,12 @@ __all__ = [
     "RateLimiter",
     "Resting",
     "RetryBudget",
+    "Stop",
+    "Traffic",
+    "backoffs",
     "cause_of",
+    "outage",
+    "read_ending",
     "read_hint",
     "retry_after_s",
 ]

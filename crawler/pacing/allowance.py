@@ -22,9 +22,9 @@ class Allowance:
         self._until_s = -math.inf
         self._jitter_s = 0.0
 
-    def next_at(self, now_s: float) -> float:
-        """Give the earliest time for a call; *now_s* while some are left."""
-        if self._left >= 1 or now_s >= self._until_s + self._jitter_s:
+    def next_at(self, now_s: float, on_way: int = 0) -> float:
+        """Give the earliest time for a call; *now_s* while some are left. on_way: how many will go before it."""
+        if self._left >= 1 + on_way or now_s >= self._until_s + self._jitter_s:
             return now_s
         return self._until_s + self._jitter_s
 

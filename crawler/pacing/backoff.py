@@ -80,3 +80,24 @@ BACKOFFS: Final[Mapping[Cause, Backoff]] = MappingProxyType(
     }
 )
 """What `policy` uses when nobody says otherwise."""
+
+
+def outage(base_s: float, cap_s: float) -> Backoff:
+    """Give the rests of a host that answers nothing, by those of calls: half as long at first, a quarter at last.
+
+    At 1 and 60 s a probe comes every 7.5 s on average then: an hour of outage is 480 calls, and after it no
+    more than 15 s are lost. ValueError unless 0 < base_s <= cap_s.
+    """
+    return Backoff(base_s=base_s / 2, cap_s=max(base_s / 2, cap_s / 4))
+
+
+def backoffs(base_s: float, cap_s: float) -> Mapping[Cause, Backoff]:
+    """Give BACKOFFS with other numbers, seconds: what broke on the way rests half as long. ValueError as Backoff's."""
+    longer = Backoff(base_s=base_s, cap_s=cap_s)
+    return MappingProxyType(
+        {
+            Cause.THROTTLED: longer,
+            Cause.SERVER: longer,
+            Cause.NETWORK: Backoff(base_s=base_s / 2, cap_s=cap_s / 2),
+        }
+    )

@@ -13,25 +13,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from crawler.pacing.allowance import Allowance
-from crawler.pacing.backoff import BACKOFFS, Backoff, Cause, Uniform, cause_of
+from crawler.pacing.backoff import BACKOFFS, Backoff, Cause, Uniform, outage
 from crawler.pacing.budget import LEAST_PER_S, RATIO, RESERVE, RetryBudget
 from crawler.pacing.learned import LearnedPace
 from crawler.pacing.limiter import Call, Limiter
 from crawler.pacing.rate import Rate, RateLimiter
 
 if TYPE_CHECKING:
-    from crawler.pacing.rate_limit import Hint
-
-_OVERLOADED: Final = frozenset({502, 504})
-"""Besides 429 and 503: a gateway whose server does not keep up. A 500 is about the one call."""
+    from crawler.pacing.ending import Ending
 
 ROUNDS: Final = 2
 """Pushbacks in a row, each a round trip after the other and with no success between, that make an outage
 of what one refusal does not."""
-
-OUTAGE: Final = Backoff(base_s=0.5, cap_s=15.0)
-"""Rests of a host that answers nothing. At the cap a probe every 7.5 s on average: an hour of outage is 480
-calls, and after it no more than 15 s are lost."""
 
 
 ERRORS: Final = 20
@@ -52,45 +45,10 @@ class Policy:
     rate: Rate | None = None
     max_wait_s: float = 300.0
     backoffs: Mapping[Cause, Backoff] = field(default_factory=lambda: BACKOFFS)
-    outage: Backoff = OUTAGE
+    outage: Backoff = field(default_factory=lambda: outage(1.0, 60.0))
     retry_ratio: float = RATIO
     retries_per_s: float = LEAST_PER_S
     retry_reserve: float = RESERVE
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ending:
-    """How a call ended. An answer, of whatever kind, has a status; without one, failed says what happened.
-
-    failed: why there is no whole answer; None also when the failure says nothing about the host (we
-    cancelled it, it was no call). retry_after_s, hint: what the response asks for; None: nothing.
-    """
-
-    status: int | None = None
-    failed: Cause | None = None
-    retry_after_s: float | None = None
-    hint: Hint | None = None
-
-    @property
-    def cause(self) -> Cause | None:
-        """Why the call has to be made again; None when it has its answer, or none is to be had."""
-        return self.failed or (None if self.status is None else cause_of(self.status))
-
-    @property
-    def is_pushback(self) -> bool:
-        """Whether it asks for fewer calls."""
-        return self.cause in {Cause.THROTTLED, Cause.NETWORK} or self.status in _OVERLOADED
-
-    @property
-    def asked_s(self) -> float | None:
-        """How long a refusal asks to wait, in seconds; Retry-After comes before a reset (the draft's rule)."""
-        if self.cause not in {Cause.THROTTLED, Cause.SERVER}:
-            return None
-        if self.retry_after_s is not None:
-            return self.retry_after_s
-        if self.hint is None or self.hint.remaining or self.cause is not Cause.THROTTLED:
-            return None  # calls remain: the reset is not what this refusal waits for
-        return self.hint.reset_s
 
 
 class Host:
@@ -116,21 +74,27 @@ class Host:
 
     # May one go?
 
-    def when(self, now_s: float) -> float | None:
-        """Whether a call may go: None: now. Else the time to ask again; infinity: when a call has ended."""
+    def when(self, now_s: float, on_way: int = 0) -> float | None:
+        """Whether a call may go: None: now. Else the time to ask again; infinity: when a call has started or ended.
+
+        on_way: calls that were let go and have not started. Where each has its time they go one by one.
+        """
+        limiter = self._limiter
+        if on_way and (self._rate is not None or self._pace.is_learned or self._rounds >= ROUNDS):
+            return math.inf
         at_s = max(
             self._rests_until_s,
-            self._allowance.next_at(now_s),
+            self._allowance.next_at(now_s, on_way),
             self._pace.next_at(now_s),
             now_s if self._rate is None else self._rate.next_at(now_s),
             # while nothing succeeds, one call at a time finds out whether it is over
-            math.inf if self._rounds >= ROUNDS and self._limiter.in_flight else self._limiter.next_at(now_s),
+            math.inf if self._rounds >= ROUNDS and limiter.in_flight else limiter.next_at(now_s, on_way),
         )
         return at_s if at_s > now_s else None
 
-    def retry_when(self, now_s: float) -> float | None:
+    def retry_when(self, now_s: float, on_way: int = 0) -> float | None:
         """Whether a retry may go: as when(), with the budget for retries besides."""
-        at_s = self.when(now_s)
+        at_s = self.when(now_s, on_way)
         budget_s = self._budget.next_at(now_s)
         if budget_s <= now_s:
             return at_s
@@ -229,14 +193,19 @@ class Host:
         """Since when every call was pushed back; None while some succeed. For how long is the caller's to decide."""
         return self._down_since_s if self._rounds >= ROUNDS else None
 
+    def is_as_new(self, now_s: float) -> bool:
+        """Whether nothing is on its way, and there is nothing to remember but successes."""
+        is_idle = not self._limiter.in_flight and not self._rounds and not self._pace.is_learned
+        return is_idle and self.state(now_s=now_s, wall_s=now_s) == {}
+
     def state(self, *, now_s: float, wall_s: float) -> dict[str, Any]:
         """Give what a later run has to know, as JSON can hold it, with times in seconds since 1970."""
         rests_until_s = max(self._rests_until_s, self._allowance.next_at(now_s))
         state: dict[str, Any] = {}
         if rests_until_s > now_s:
             state["rests_until_s"] = rests_until_s - now_s + wall_s
-        if self._rate is not None:
-            state["rate"] = self._rate.state(now_s=now_s, wall_s=wall_s)
+        if self._rate is not None and any((rate := self._rate.state(now_s=now_s, wall_s=wall_s)).values()):
+            state["rate"] = rate
         return state
 
     def restore(self, state: Mapping[str, Any], *, now_s: float, wall_s: float) -> None:

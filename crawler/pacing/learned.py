@@ -78,6 +78,11 @@ class LearnedPace:
         part = self._since_cut / hold if beyond < 0 else 1 + beyond**3
         return self._pace_per_s * (NEAR + (1 - NEAR) * part)
 
+    @property
+    def is_learned(self) -> bool:
+        """Whether there is a pace."""
+        return self._pace_per_s is not None
+
     def next_at(self, now_s: float) -> float:
         """Give the earliest time for a call; *now_s* while there is no pace."""
         return now_s if self._pace_per_s is None else self._turns.next_at(now_s)

@@ -74,9 +74,12 @@ class Limiter:
         """How many calls have started and not come back."""
         return self._in_flight
 
-    def next_at(self, now_s: float) -> float:
-        """Give the earliest time for a call: *now_s*, or infinity when one has to come back first."""
-        if self._in_flight < self._limit:
+    def next_at(self, now_s: float, on_way: int = 0) -> float:
+        """Give the earliest time for a call: *now_s*, or infinity when one has to come back first.
+
+        on_way: how many will go before it.
+        """
+        if self._in_flight + on_way < self._limit:
             return now_s
         if self._cut_at or self._knee or self._limit >= self._ceiling or self._changed_s is None:
             return math.inf

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import heapq
 from itertools import count
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 T = TypeVar("T")
 
@@ -26,6 +29,10 @@ class Resting(Generic[T]):
         self._bound = bound
         self._heap: list[tuple[float, int, T]] = []
         self._number = count()
+
+    def __iter__(self) -> Iterator[T]:
+        """Give all that rests, in no order."""
+        return (thing for _, _, thing in self._heap)
 
     def __len__(self) -> int:
         return len(self._heap)

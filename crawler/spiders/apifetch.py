@@ -19,7 +19,7 @@ from scrapy.settings import SETTINGS_PRIORITIES
 
 from crawler.arguments import ARGUMENTS, SETTINGS, Configured, read_arguments
 from crawler.exceptions import ArgumentError, BadURLError, ListError, StoppedError, StoreError
-from crawler.items import IDEMPOTENT, TICKET, Entry, Outcome, Record, Ticket
+from crawler.items import TICKET, Entry, Outcome, Record, Ticket
 from crawler.secrets import mask_url
 from crawler.sources import check_url
 from crawler.sources.feed import Feed
@@ -103,14 +103,19 @@ class ApiFetchSpider(Spider):
         run.count_lines(to_end=True)
 
     async def _free_worker(self) -> None:
-        """Return when a worker is free, or fewer requests than there are workers, AHEAD at the most, wait for one."""
+        """Return when a worker is free, or fewer requests than there are workers, AHEAD at the most, wait for one.
+
+        But not while too many rest, or wait for hosts that may not be called now.
+        """
         engine = self.crawler.engine
         scheduler: Any = engine.scheduler
         ahead = min(engine.downloader.total_concurrency or AHEAD, AHEAD)
-        while engine.needs_backout() and len(scheduler) >= ahead:
-            if hasattr(scheduler, "drained"):
+        traffic = self.run.traffic
+        if hasattr(scheduler, "drained"):
+            while traffic.is_full or (engine.needs_backout() and traffic.ready >= ahead):
                 await scheduler.drained(ahead // 2)
-            else:
+        else:
+            while engine.needs_backout() and len(scheduler) >= ahead:
                 await self.crawler.signals.wait_for(signals.scheduler_empty)
 
     def _checked(self, item: Ticket | Record | None) -> Ticket | Record | None:
@@ -131,8 +136,6 @@ class ApiFetchSpider(Spider):
         if entry.authorization is not None and "authorization" not in own:
             headers.append(("Authorization", entry.authorization))
         meta: dict[str, Any] = {**ticket.request_meta, TICKET: ticket, "verbatim_url": True}
-        if entry.method not in IDEMPOTENT:
-            meta["dont_retry"] = True  # it may have been carried out
         return Request(
             entry.target,
             callback=self._answered,

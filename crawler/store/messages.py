@@ -43,10 +43,11 @@ class Put(msgspec.Struct, array_like=True, tag="put"):
 
 
 class Sent(msgspec.Struct, array_like=True, frozen=True, tag="sent"):
-    """A call that may not be repeated is about to go out."""
+    """A call that may not be repeated is about to go out; again: it did, and is to be made again all the same."""
 
     call: Call
     list_id: int | None
+    again: bool
 
 
 class Moved(msgspec.Struct, array_like=True, frozen=True, tag="moved"):

@@ -112,8 +112,11 @@ class WriterProcess:
             return self._record(message, tickets)
         if isinstance(message, Sent):
             ticket = self._open[message.call.uuid] = self._ticket(message.call, tickets)
-            list_id = message.list_id
-            return lambda ledger: ledger.open_call(ticket, run=self._run, list_id=list_id, state=State.SENT)
+            list_id, state = message.list_id, State.SENT
+            if message.again:
+                had_outcome = ticket.prior is not None and ticket.prior.outcome is not None
+                state = State.SETTLED if had_outcome else State.PENDING
+            return lambda ledger: ledger.open_call(ticket, run=self._run, list_id=list_id, state=state)
         if isinstance(message, Moved):
             return lambda ledger: ledger.move(message.rows)
         return lambda ledger: ledger.second(message.values)

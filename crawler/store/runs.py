@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -67,9 +67,9 @@ class Begun:
     continues: bool
 
 
-def now() -> str:
-    """UTC, ISO 8601, milliseconds: the form of every time in the ledger."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def now(plus_s: float = 0.0) -> str:
+    """UTC, ISO 8601, milliseconds: the form of every time in the ledger. plus_s: of that many seconds later."""
+    return (datetime.now(UTC) + timedelta(seconds=plus_s)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def begin(ledger: Ledger, start: Start) -> Begun:

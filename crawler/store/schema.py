@@ -16,7 +16,7 @@ class State(IntEnum):
     """What is still to be done about a row; settled rows are in no index but the uuid's."""
 
     SETTLED = 0
-    PENDING = 1  # a followed request that must be fetched
+    PENDING = 1  # it must be fetched: a followed request, or a call that was refused and is to be made again
     SENT = 2  # a call that may not be repeated went out, and its answer is not here yet
     STAGED = 3  # committed; its file must still be moved into place, or its old one removed
 

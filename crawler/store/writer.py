@@ -105,9 +105,14 @@ class Writer:
         children = [_call(child) for child in record.children]
         self._send(Put(record, record.body, call, children), record)
 
-    def sent(self, ticket: Ticket, *, list_id: int | None, done: Callable[[], None]) -> None:
-        """Write down that a call is about to go out; done: called once that is durable. Raises as `put` does."""
-        self._send(Sent(_call(ticket), list_id), None, done)
+    def sent(
+        self, ticket: Ticket, *, list_id: int | None, again: bool = False, done: Callable[[], None] | None = None
+    ) -> None:
+        """Write down that a call is about to go out, or is to go out again; done: called once that is durable.
+
+        Raises as `put` does.
+        """
+        self._send(Sent(_call(ticket), list_id, again), None, done)
 
     def moved(self, rows: list[tuple[int, int | None, int]], *, done: Callable[[], None] | None = None) -> None:
         """Give rows another list and line: (list, line, row) each. Raises as `put` does."""

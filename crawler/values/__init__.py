@@ -6,7 +6,7 @@ the others is arguments.py's to know.
 
 from crawler.values.again import REDO, TOLERANCE, Redo, Tolerance
 from crawler.values.hosts import HOSTS, Hosts
-from crawler.values.kinds import TEXT, UMASK, Kind, choice, seconds, whole
+from crawler.values.kinds import METHODS, TEXT, UMASK, Kind, choice, seconds, whole
 from crawler.values.pairs import HEADERS, PARAMS, UNPRINTABLE, Pairs
 from crawler.values.places import FORMAT, OUT, URLS, read_later
 
@@ -14,6 +14,7 @@ __all__ = [
     "FORMAT",
     "HEADERS",
     "HOSTS",
+    "METHODS",
     "OUT",
     "PARAMS",
     "REDO",

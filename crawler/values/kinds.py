@@ -93,3 +93,13 @@ def _umask(value: object) -> int:
 
 
 UMASK: Final = Kind(_umask, "an octal mask from 000 to 077 (the owner has to read what the run writes)")
+
+
+def _methods(value: object) -> tuple[str, ...]:
+    names = tuple(name.upper() for name in texts(value))
+    if not all(re.fullmatch(r"[A-Z]{1,20}", name) for name in names):
+        raise ValueError
+    return names
+
+
+METHODS: Final = Kind(_methods, "HTTP methods, with commas between")

@@ -13,12 +13,13 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from scrapy.downloadermiddlewares.retry import get_retry_request
 from scrapy.exceptions import NotConfigured
 from scrapy.http import TextResponse
 from scrapy.responsetypes import responsetypes
 
 from crawler.exceptions import CallError, DecodeError, TooLargeError, TruncatedError, UnknownCodingError
+from crawler.pacing import Cause, Ending
+from crawler.retrying import Retrying
 from crawler.wire.decoding import decode, parse_codings
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class DecodingMiddleware:
     def __init__(self, crawler: Crawler) -> None:
         self._crawler = crawler
         self._max_bytes = crawler.settings.getint("DOWNLOAD_MAXSIZE")
-        self._retries = crawler.settings.getbool("RETRY_ENABLED")
+        self._retrying = Retrying(crawler)
         self._places = asyncio.Semaphore(os.cpu_count() or 1)  # a thread for each worker would only take turns
 
     @classmethod
@@ -118,17 +119,9 @@ class DecodingMiddleware:
         raise exc
 
     def _retry(self, request: Request, exc: CallError) -> Request | None:
-        damaged = isinstance(exc, DecodeError | TruncatedError) and not isinstance(exc, UnknownCodingError)
-        if not (damaged and self._retries) or request.meta.get("dont_retry"):
-            return None
-        assert self._crawler.spider is not None
-        return get_retry_request(
-            request,
-            spider=self._crawler.spider,
-            reason=exc,
-            priority_adjust=request.meta.get("priority_adjust"),
-            give_up_log_level=request.meta.get("give_up_log_level"),
-        )
+        if isinstance(exc, DecodeError | TruncatedError) and not isinstance(exc, UnknownCodingError):
+            return self._retrying.again(request, Ending(failed=Cause.NETWORK), exc)
+        return None
 
 
 async def _in_daemon_thread(work: Callable[[], bytes]) -> bytes:

@@ -66,7 +66,7 @@ class FillingHandler(BaseDownloadHandler):
         run: Run | None = getattr(self.crawler.spider, "run", None)
         if run is None:
             return await self._real.download_request(request)
-        if run.stopping:
+        if run.stopped.is_set():
             raise StoppedError("the run is stopping")
         request.meta.setdefault("download_timeout", self._timeout_s)
         task = asyncio.current_task()

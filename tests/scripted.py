@@ -1,0 +1,143 @@
+"""A server that answers as it is told to, and writes down when what came.
+
+`answer` is asked for each request, in the order in which requests come; it may say anything about it, or hang
+up. So a test says what an API does, and looks at what it was sent and when. Knows HTTP/1.1 as far as a client
+of calls needs it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Self, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+START_S: Final = 10.0
+BACKLOG: Final = 1024
+ADDRESS: Final = "127.0.0.1"
+BODY: Final = b'{"here": true}'
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A request: when its head was there (seconds, monotonic), on which host, what it asked, how often before."""
+
+    at_s: float
+    host: str
+    method: str
+    path: str
+    times: int
+
+
+@dataclass(frozen=True, slots=True)
+class Says:
+    """An answer. after_s: seconds until it is sent. hang_up: close the connection instead."""
+
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = BODY
+    after_s: float = 0.0
+    hang_up: bool = False
+
+
+OK: Final = Says()
+HANG_UP: Final = Says(hang_up=True)
+
+
+class Scripted:
+    """Serves while it is entered, in a thread of its own. addresses: one port on each."""
+
+    def __init__(self, answer: Callable[[Heard], Says], *, addresses: Sequence[str] = (ADDRESS,)) -> None:
+        self.heard: list[Heard] = []
+        self.origins: list[str] = []
+        self._answer = answer
+        self._addresses = addresses
+        self._times: dict[tuple[str, str], int] = {}
+        self._started = threading.Event()
+        self._transports: set[asyncio.Transport] = set()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        assert self._started.wait(START_S)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._loop.call_soon_threadsafe(self._stopped.set)
+        self._thread.join()
+
+    def url(self, path: str, origin: int = 0) -> str:
+        return self.origins[origin] + path
+
+    def times(self, path: str) -> int:
+        """How often a path was asked for."""
+        return sum(heard.path == path for heard in self.heard)
+
+    def at_s(self, path: str) -> list[float]:
+        """When, in order."""
+        return [heard.at_s for heard in self.heard if heard.path == path]
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stopped = asyncio.Event()
+        servers = []
+        for address in self._addresses:
+            server = await self._loop.create_server(lambda: _Connection(self), address, 0, backlog=BACKLOG)
+            servers.append(server)
+            self.origins.append(f"http://{address}:{server.sockets[0].getsockname()[1]}")
+        self._started.set()
+        await self._stopped.wait()
+        for server in servers:
+            server.close()
+        for transport in list(self._transports):
+            transport.abort()
+
+    def say(self, host: str, method: str, path: str) -> Says:
+        times = self._times[host, path] = self._times.get((host, path), 0) + 1
+        heard = Heard(time.monotonic(), host, method, path, times)
+        self.heard.append(heard)
+        return self._answer(heard)
+
+
+class _Connection(asyncio.Protocol):
+    """One client's connection, one request at a time."""
+
+    def __init__(self, server: Scripted) -> None:
+        self._server = server
+        self._unread = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._server._transports.add(self._transport)
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        self._server._transports.discard(self._transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._unread += data
+        head, end, rest = self._unread.partition(b"\r\n\r\n")
+        if not end:
+            return
+        start, *fields = head.decode("latin-1").split("\r\n")
+        named = {name.lower(): value.strip() for name, _, value in (field.partition(":") for field in fields)}
+        if len(rest) < int(named.get("content-length", 0)):
+            return
+        self._unread = b""
+        method, path, _ = start.split(" ")
+        says = self._server.say(named["host"].rpartition(":")[0], method, path)
+        if says.after_s:
+            asyncio.get_running_loop().call_later(says.after_s, self._send, says)
+        else:
+            self._send(says)
+
+    def _send(self, says: Says) -> None:
+        if says.hang_up:
+            self._transport.abort()
+            return
+        named = {"Content-Type": "application/json", "Content-Length": str(len(says.body)), **says.headers}
+        head = "".join(f"{name}: {value}\r\n" for name, value in named.items())
+        self._transport.write(f"HTTP/1.1 {says.status} Said\r\n{head}\r\n".encode("latin-1") + says.body)
