@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -293,3 +294,12 @@ def test_pandas_reads_each_file_through_json(files: Files) -> None:
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame([json.loads(path.read_bytes()) for path in files.paths])
     assert list(frame["line"]) == list(range(len(files.paths)))
+
+
+def test_files_made_leave_no_memory_behind() -> None:
+    """Not one object for each: a run makes millions in one process."""
+    envelope({"uuid": "x"}, b"{}", None)
+    before = sys.getallocatedblocks()
+    for _ in range(1000):
+        envelope({"uuid": "x"}, b"{}", None)
+    assert sys.getallocatedblocks() - before < 500
