@@ -61,7 +61,7 @@ def envelope(metadata: Mapping[str, object], body: bytes, content_type: str | No
     """
     stored = {"body": msgspec.Raw(body)} if is_strict_json(body) else _as_string(body, content_type)
     try:
-        return _ENCODER.encode_lines([{**metadata, **stored}])  # a list: of a tuple msgspec 0.22 keeps 48 bytes for ever
+        return _ENCODER.encode_lines([{**metadata, **stored}])  # of a tuple msgspec 0.22 keeps 48 bytes for ever
     except UnicodeEncodeError:  # a list may hold "\ud800", for which UTF-8 has no bytes
         return _ENCODER.encode_lines([{**_without_surrogates(metadata), **stored}])
 
