@@ -79,13 +79,15 @@ def test_what_nginx_serves_is_stored_as_it_is(crawl: Crawl, web: Nginx, origin: 
     assert {hit.coding for hit in web.served(origin) if hit.target == "/packed/words.json"} == {"gzip"}
 
 
-def test_a_limit_of_nginxs_is_a_429_for_each_call_above_it(crawl: Crawl, web: Nginx) -> None:
-    """One a minute: the first is answered, and what is refused is tried again before it is given up."""
+def test_what_a_limit_of_nginxs_refuses_is_answered_in_the_end(crawl: Crawl, web: Nginx) -> None:
+    """Ten calls a second, 429 beyond: a refusal is waited out, however few retries there are."""
     urls = [f"{web.plain}/limited/{n}" for n in range(10)]
-    result = crawl(urls, workers=5, settings={**ONE_TRY, "RETRY_TIMES": 2})
-    audit(result, 8)
-    rows = result.rows("select outcome, status, attempts from records order by outcome desc")
-    assert [tuple(row.values()) for row in rows] == [("ok", 200, 1)] + [("http_error", 429, 3)] * 9
+    result = crawl(urls, workers=5, settings=ONE_TRY)
+    audit(result, 0)
+    statuses = [hit.status for hit in web.served(web.plain) if "/limited/" in hit.target]
+    assert statuses.count("200") == len(urls)
+    assert statuses.count("429") == len(statuses) - len(urls) > 0
+    assert result.rows("select sum(attempts) as n from records") == [{"n": len(statuses)}]
 
 
 CALLS: Final = 10_000

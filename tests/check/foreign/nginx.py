@@ -30,7 +30,7 @@ http {{
     scgi_temp_path {folder}/scgi;
     default_type application/json;
     keepalive_requests 1000000;  # default 1000: it would close connections that could be kept
-    limit_req_zone $binary_remote_addr zone=slow:1m rate=1r/m;
+    limit_req_zone $binary_remote_addr zone=slow:1m rate=10r/s;
 
     server {{
         listen 127.0.0.1:{plain} backlog=1024;
