@@ -50,6 +50,11 @@ class LeanDownloader(Downloader):
         self._tasks: dict[Request, asyncio.Task[None]] = {}  # the loop itself holds none
         self._hooks: dict[str, list[Callable[..., Any]]] | None = None
 
+    @property
+    def tells_of_leaving(self) -> bool:
+        """Whether the run's Traffic hears of every request that is done with (crawler.scheduler)."""
+        return not self._is_slowed
+
     def fetch(self, request: Request, spider: Any = None) -> Deferred[Response | Request]:  # noqa: ARG002  # Scrapy's signature
         if self._is_slowed:
             return super().fetch(request)
@@ -76,6 +81,9 @@ class LeanDownloader(Downloader):
             result = Failure()  # type: ignore[no-untyped-call]
         self.active.remove(request)
         del self._tasks[request]
+        run = getattr(self.crawler.spider, "run", None)
+        if run is not None:
+            run.traffic.left(request)
         done(result)
 
     # The middlewares' hooks, in Scrapy's order

@@ -12,7 +12,7 @@ from urllib.parse import urljoin
 from scrapy.exceptions import NotConfigured
 
 from crawler.exceptions import BadRedirectError, BadURLError, StoppedError
-from crawler.items import IDEMPOTENT, NOT_BEFORE, TICKET
+from crawler.items import HOST, IDEMPOTENT, NOT_BEFORE, PUT_BACK, TICKET
 from crawler.sources import check_url
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def _origin(target: Target, scheme: str) -> tuple[str, str, int]:
 class AttemptMiddleware:
     """Count what goes out, and have it on disk before it does that a call may not be repeated.
 
-    What a scheduler gives out too early waits here, with its worker: ours does not.
+    What goes out too early goes back to our scheduler; what another one gave out waits here, with its worker.
     """
 
     def __init__(self, crawler: Crawler) -> None:
@@ -141,25 +141,47 @@ class AttemptMiddleware:
     def from_crawler(cls, crawler: Crawler) -> Self:
         return cls(crawler)
 
-    def process_request(self, request: Request) -> Awaitable[None] | None:
+    def process_request(self, request: Request) -> Awaitable[Request | None] | None:
+        run: Run | None = getattr(self._crawler.spider, "run", None)
         ticket: Ticket | None = request.meta.get(TICKET)
-        if NOT_BEFORE in request.meta or (
-            ticket is not None and request.method not in IDEMPOTENT and not ticket.is_noted
+        if run is not None and (
+            (ticket is not None and request.method not in IDEMPOTENT and not ticket.is_noted)
+            or NOT_BEFORE in request.meta
+            or _came_too_early(request, run)
         ):
-            return self._prepare(request, ticket)
+            return self._prepare(request, ticket, run)
         if ticket is not None:
             _count(ticket)
         return None
 
-    async def _prepare(self, request: Request, ticket: Ticket | None) -> None:
-        run: Run | None = getattr(self._crawler.spider, "run", None)
+    async def _prepare(self, request: Request, ticket: Ticket | None, run: Run) -> Request | None:
+        """Do what takes time. Returns the request when it has to go back to the scheduler."""
         rests_until_s = request.meta.pop(NOT_BEFORE, None)
         if rests_until_s is not None:
             await _wait(rests_until_s, run)
+        was_noted = ticket is not None and ticket.is_noted
+        if ticket is not None and request.method not in IDEMPOTENT and not was_noted:
+            if _came_too_early(request, run):
+                return _put_back(request)
+            await run.sent(ticket)
+        if _came_too_early(request, run):
+            if ticket is not None and ticket.is_noted and not was_noted:
+                run.unsent(ticket)
+            return _put_back(request)
         if ticket is not None:
-            if run is not None and request.method not in IDEMPOTENT and not ticket.is_noted:
-                await run.sent(ticket)
             _count(ticket)
+        return None
+
+
+def _came_too_early(request: Request, run: Run) -> bool:
+    """Whether the scheduler let it go, but meanwhile its host may not be called."""
+    traffic = run.traffic
+    return traffic.is_given(request) and traffic.may_go(request.meta[HOST], time.monotonic(), request) is not None
+
+
+def _put_back(request: Request) -> Request:
+    request.meta[PUT_BACK] = True
+    return request
 
 
 def _count(ticket: Ticket) -> None:
@@ -168,11 +190,10 @@ def _count(ticket: Ticket) -> None:
         ticket.sent_s = time.time()
 
 
-async def _wait(until_s: float, run: Run | None) -> None:
+async def _wait(until_s: float, run: Run) -> None:
     """Wait until then, by the monotonic clock. Raises StoppedError when the run stops."""
-    stopped = run.stopped if run is not None else asyncio.Event()
     while (left_s := until_s - time.monotonic()) > 0:
         with suppress(TimeoutError):
-            await asyncio.wait_for(stopped.wait(), left_s)
-        if stopped.is_set():
+            await asyncio.wait_for(run.stopping.begun.wait(), left_s)
+        if run.stopping.begun.is_set():
             raise StoppedError("the run is stopping")

@@ -7,6 +7,7 @@ pipeline hands in records, the extensions read the tally. No Scrapy; asyncio onl
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import time
 from contextlib import suppress
@@ -19,6 +20,7 @@ from crawler.exceptions import StoreError
 from crawler.items import NOT_A_CALL, BadLine, Entry, Outcome, Prior, Record, Ticket
 from crawler.pacing import Traffic
 from crawler.sources import fingerprint, open_source
+from crawler.stopping import Stopping
 from crawler.store import runs
 from crawler.store.bits import Bits
 from crawler.store.exports import write_lists, write_summary
@@ -41,8 +43,8 @@ if TYPE_CHECKING:
 class Run:
     """An open run. All methods belong to the event loop's thread.
 
-    tally: the counts so far. standing: what the ledger held at the start. stopped: set when no further call
-    may go out.
+    tally: the counts so far. standing: what the ledger held at the start. resume_at: when going on makes
+    sense (UTC), if that is known.
     """
 
     def __init__(self, plan: Plan, *, on_disk_error: Callable[[ApiFetchError], None]) -> None:
@@ -57,10 +59,8 @@ class Run:
         self._ended = asyncio.Event()
         self._uncommitted: set[asyncio.Event] = set()
         self._listeners: list[tuple[Callable[[Record], None], Callable[[], None]]] = []
-        self.calls: set[asyncio.Task[object]] = set()  # those on the wire now, so that they can be given up
-        self.given_up: set[asyncio.Task[object]] = set()
         self.no_calls: dict[tuple[int | None, str | None, str | None], Record] = {}  # not handed in yet
-        self.stopped = asyncio.Event()
+        self.stopping = Stopping()
         self.traffic: Traffic[Any] = Traffic(plan.policy, max_calls=plan.max_calls)
         self.resume_at: str | None = None
         self._place = Place.take(plan.out)
@@ -91,6 +91,8 @@ class Run:
             ),
         )  # fmt: skip
         runs.recover(self._ledger, Files(self._place, plan.durability), levels=plan.levels)
+        self._noted_pacing = runs.pacing(self._ledger)
+        self.traffic.restore(self._noted_pacing, now_s=time.monotonic(), wall_s=time.time())
         self._resume = Resume(
             self._ledger, run=self.begun.run, redo_base=self.begun.redo_base, redo=plan.redo,
             list_id=self.begun.list_id, moves=not self.inside, number=plan.number_duplicates,
@@ -241,15 +243,12 @@ class Run:
 
     # The end
 
-    def stop(self) -> None:
-        """Let no further call go out."""
-        self.stopped.set()
-
-    def give_up_calls(self) -> None:
-        """Cancel the calls on the wire; they stay for the next run."""
-        for call in self.calls - self.given_up:
-            self.given_up.add(call)
-            call.cancel()
+    def note_pacing(self) -> None:
+        """Have it in the ledger how far limits are used up: a day's outlives the run."""
+        state = json.dumps(self.traffic.state(now_s=time.monotonic(), wall_s=time.time()))
+        if state != self._noted_pacing:
+            self._noted_pacing = state
+            self._writer.about(runs.PACING, state)
 
     def flush_moved(self, *, at_least: int = 1) -> None:
         """Write down under which lines of the present list rows were seen."""
@@ -261,6 +260,7 @@ class Run:
     async def finish(self) -> None:
         """Make everything handed in durable and end the writer; what the disk refuses then is in `error`."""
         with suppress(StoreError):  # from a writer that ended a moment ago; `_end` will say why
+            self.note_pacing()
             await self._committed(partial(self._writer.moved, self._resume.moved))
             for _, at_end in self._listeners:
                 at_end()

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Self
 from scrapy.core.scheduler import BaseScheduler
 from scrapy.utils.httpobj import urlparse_cached
 
-from crawler.items import NOT_BEFORE
+from crawler.items import HOST, NOT_BEFORE, PUT_BACK
 from crawler.pacing import Policy, Traffic
 
 if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.crawler import Crawler
 
-SLOT = "download_slot"
-"""The meta key, Scrapy's, that names the host whose limits count."""
+TELLS = "tells_of_leaving"
+"""Attribute of a downloader: whether it tells the run's Traffic of each request that is done with."""
 
 ANY_NUMBER = 1_000_000
 """Calls at once to a host, of a spider that has no run: the downloader's limits are the only ones."""
@@ -56,14 +56,15 @@ class ListScheduler(BaseScheduler):
     def enqueue_request(self, request: Request) -> bool:
         if not self._is_bound:
             self._bind()
-        host = request.meta.get(SLOT)
+        meta = request.meta
+        host = meta.get(HOST)
         if host is None:
-            host = request.meta[SLOT] = urlparse_cached(request).hostname or ""
-        if request is self._woken or self._traffic.is_given(request):
-            self._traffic.left(request)
+            host = meta[HOST] = urlparse_cached(request).hostname or ""
+        if request is self._woken or PUT_BACK in meta:
+            meta.pop(PUT_BACK, None)
             self._traffic.put_back(host, request, request.priority)
             return True
-        rests_until_s = request.meta.pop(NOT_BEFORE, None)
+        rests_until_s = meta.pop(NOT_BEFORE, None)
         if rests_until_s is None:
             self._traffic.push(host, request, request.priority)
         else:
@@ -107,7 +108,7 @@ class ListScheduler(BaseScheduler):
             self._traffic = run.traffic
         self._traffic.changed = self._soon
         engine = self._crawler.engine
-        self._traffic.reserves = bool(engine and getattr(engine.downloader, "tells_of_leaving", False))
+        self._traffic.reserves = bool(engine and getattr(engine.downloader, TELLS, False))
 
     def _arm(self) -> None:
         """Come back when something may go."""
@@ -135,6 +136,7 @@ class ListScheduler(BaseScheduler):
         if request is None:
             self._arm()
             return
+        self._traffic.left(request)
         self._woken = request
         engine.crawl(request)
         self._woken = None

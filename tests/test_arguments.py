@@ -31,6 +31,7 @@ PLANNED = [row for row in ARGUMENTS if not row.ready]
 VALID = {
     "urls": "list.csv", "format": "csv.gz", "column": "link", "headers": '{"X": "a"}', "params": '{"a": 1}',
     "hosts": "api.example.com", "out": "there", "save": "raw", "workers": "64", "per_host": "8", "retries": "0",
+    "rate": "5/s,100/d", "max_calls": "7",
     "timeout": "2.5", "max_failed": "1%", "redo": "failed", "duplicates": "fetch", "limit": "10", "echo": "status",
     "APIFETCH_DURABILITY": "strict", "APIFETCH_FOLDER_LEVELS": "2", "APIFETCH_DRAIN_S": "0", "APIFETCH_UMASK": "022",
     "APIFETCH_MAX_WAIT": "0", "APIFETCH_RETRY_METHODS": "POST", "APIFETCH_RETRY_BASE_S": "0.5",
@@ -88,6 +89,8 @@ def test_the_defaults_are_those_of_the_design() -> None:
         "CONCURRENT_REQUESTS_PER_DOMAIN": "20",
         "RETRY_TIMES": "4",
         "DOWNLOAD_TIMEOUT": "30.0",
+        "APIFETCH_RATE": "None",
+        "APIFETCH_MAX_CALLS": "None",
         "APIFETCH_MAX_FAILED": "0",
         "APIFETCH_REDO": "retryable",
         "APIFETCH_DUPLICATES": "skip",
@@ -231,7 +234,15 @@ def test_column_and_a_format_without_columns_exclude_each_other() -> None:
 # Said twice
 
 
-OTHER = {"urls": "b.txt", "format": "jsonl", "limit": 11, "hosts": "b.example", "per_host": 9}
+OTHER = {
+    "rate": "6/s",
+    "max_calls": "8",
+    "urls": "b.txt",
+    "format": "jsonl",
+    "limit": 11,
+    "hosts": "b.example",
+    "per_host": 9,
+}
 """A second value where the default is none."""
 
 

@@ -146,7 +146,8 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "mistyped": ({"worker": "5"}, ["worker", "did you mean -a workers?"]),
     "mistyped secret": ({"header": '{"X-Key": "sesame-open"}'}, ["did you mean -a headers?"]),
     "no number": ({"workers": "many"}, ["workers='many'", "whole number"]),
-    "not yet": ({"rate": "10/s"}, ["rate", "not yet"]),
+    "not yet": ({"expect": "json"}, ["expect", "not yet"]),
+    "no rate": ({"rate": "fast"}, ["rate='fast'", "calls per s"]),
     "said twice": ({"workers": 5, "settings": {"CONCURRENT_REQUESTS": 6}}, ["workers", "CONCURRENT_REQUESTS"]),
     "a wrong setting": ({"settings": {"APIFETCH_UMASK": "999"}}, ["APIFETCH_UMASK='999'", "octal"]),
     "no handler": (

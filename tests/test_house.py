@@ -31,6 +31,7 @@ PURE = {
     "run",
     "secrets",
     "sources",
+    "stopping",
     "store",
     "values",
 }

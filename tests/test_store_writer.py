@@ -27,7 +27,20 @@ from crawler.store.envelope import read_envelope
 from crawler.store.files import Files
 from crawler.store.ledger import Ledger
 from crawler.store.mending import mend
-from crawler.store.messages import Answer, Committed, Failed, Frames, Message, Moved, Put, Second, Sent, Stored, frame
+from crawler.store.messages import (
+    About,
+    Answer,
+    Committed,
+    Failed,
+    Frames,
+    Message,
+    Moved,
+    Put,
+    Second,
+    Sent,
+    Stored,
+    frame,
+)
 from crawler.store.place import Place
 from crawler.store.process import BATCH_BYTES, BATCH_RECORDS
 from crawler.store.schema import State
@@ -288,7 +301,7 @@ def test_messages_survive_being_cut_anywhere() -> None:
     call = _call(record.ticket)  # type: ignore[arg-type]
     sent: list[Message] = [
         Put(record, b"\0" * 3000, call, [call]), Put(record, b"", call, []), Put(record, None, None, []),
-        Sent(call, 4, again=True), Moved([(1, None, 3)]), Second([1, 2.5, "x", None]),
+        Sent(call, 4, again=True), Moved([(1, None, 3)]), Second([1, 2.5, "x", None]), About("a", "{}"),
     ]  # fmt: skip
     stream = b"".join(map(frame, sent))
     for seed in range(20):

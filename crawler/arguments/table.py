@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from crawler.exceptions import ArgumentError
+from crawler.pacing import RATE
 from crawler.secrets import STARS, mask_url
 from crawler.values import (
     FORMAT,
@@ -148,13 +149,19 @@ ARGUMENTS: Final = (
         "per_host", whole(1, 10_000), note="as `workers`", setting="CONCURRENT_REQUESTS_PER_DOMAIN",
         says="the most of them for one host",
     ),
-    _planned("rate", "`10/s`, `100/m`, `5/s,10000/d`: per host, never more in any window"),
+    _ready(
+        "rate", RATE,
+        says="calls per host: `10/s`, `100/m`, `5/s,10000/d`; never more in any window, retries and redirects included",
+    ),
     _ready("retries", whole(0), default="4", setting="RETRY_TIMES", says="attempts after the first one"),
     _ready(
         "timeout", seconds(zero=False), default="30", setting="DOWNLOAD_TIMEOUT",
         says="seconds for a whole attempt",
     ),
-    _planned("max_calls", "a budget of attempts: then the run stops, and can be continued"),
+    _ready(
+        "max_calls", whole(1),
+        says="a budget of calls, retries and redirects included: then the run stops, and can be continued",
+    ),
     _ready(
         "max_failed", TOLERANCE, default="0",
         says="failures that still exit 0: a number, or a share of the lines (`0.5%`)",

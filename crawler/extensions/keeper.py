@@ -40,6 +40,9 @@ logger = logging.getLogger("apifetch")
 WATCH_S: Final = 0.2
 """How often we look whether Scrapy is stopping: it has no signal for the moment a stop begins."""
 
+NOTE_S: Final = 5.0
+"""How often the ledger is told how far the limits of hosts are used up."""
+
 EXIT_CODE: Final = "apifetch/exit_code"
 """The stat that carries the exit code to the `crawl` command."""
 
@@ -109,15 +112,19 @@ class RunKeeper:
     async def _watch_for_stop(self) -> None:
         """Once Scrapy stops, give calls on the wire APIFETCH_DRAIN_S, then leave them for the next run."""
         assert self._run is not None
+        note_s = time.monotonic() + NOTE_S
         while self._crawler.crawling and self._run.error is None:  # there is no event to wait for
             await asyncio.sleep(WATCH_S)
             self._look_for_reasons_to_stop(self._run)
-        self._run.stop()
+            if time.monotonic() >= note_s and self._run.error is None:
+                note_s = time.monotonic() + NOTE_S
+                self._run.note_pacing()
+        self._run.stopping.begin()
         deadline_s = time.monotonic() + (self._drain_s if self._run.error is None else 0.0)
-        while self._run.calls and time.monotonic() < deadline_s:  # noqa: ASYNC110  # see WATCH_S
+        while self._run.stopping.calls and time.monotonic() < deadline_s:  # noqa: ASYNC110  # see WATCH_S
             await asyncio.sleep(WATCH_S)
         while True:  # a call that was queued when the others were given up still comes by
-            self._run.give_up_calls()
+            self._run.stopping.give_up_calls()
             await asyncio.sleep(WATCH_S)
 
     def _look_for_reasons_to_stop(self, run: Run) -> None:

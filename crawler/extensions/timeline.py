@@ -83,5 +83,5 @@ class Timeline:
         rests, self._rests = run.traffic.rests - self._rests, run.traffic.rests
         run.second(
             run.begun.run, at, second.calls, second.ok, second.refused, second.retries, rests, second.bytes,
-            json.dumps(dict(sorted(second.latency.items()))), self._workers,
+            json.dumps(dict(sorted(second.latency.items()))), run.traffic.limit(self._workers),
         )  # fmt: skip

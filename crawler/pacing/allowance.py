@@ -22,6 +22,11 @@ class Allowance:
         self._until_s = -math.inf
         self._jitter_s = 0.0
 
+    @property
+    def is_open(self) -> bool:
+        """Whether nobody has said how many calls are left."""
+        return self._left == math.inf
+
     def next_at(self, now_s: float, on_way: int = 0) -> float:
         """Give the earliest time for a call; *now_s* while some are left. on_way: how many will go before it."""
         if self._left >= 1 + on_way or now_s >= self._until_s + self._jitter_s:

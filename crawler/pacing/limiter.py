@@ -8,8 +8,7 @@ patience near the place where it went wrong before. What pushback is, the caller
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from crawler.pacing.knee import Knee
 
@@ -32,8 +31,7 @@ WAITS: Final = 8, 64
 the most to which each further refusal there doubles it. 64 windows cost a refusal in some 500 calls at 8."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """A call on its way. number: how many had started with it. at_s: when, on the caller's clock."""
 
     number: int
@@ -51,10 +49,12 @@ class Limiter:
         if ceiling < 1:
             raise ValueError(f"ceiling={ceiling}: expected 1 or more")
         self._ceiling = ceiling
-        self._limit = min(START, ceiling)
+        self.limit = min(START, ceiling)
+        """How many calls at once are allowed, from 1 to the ceiling."""
         self._threshold = ceiling  # below it, growth is fast: ssthresh
         self._knee = Knee() if auto else None
-        self._in_flight = 0
+        self.in_flight = 0
+        """How many calls have started and not come back."""
         self._started = 0
         self._cut_at = 0  # the number of the last call that had started at the last cut
         self._full_at = 0  # the number of the last call with which the window was (nearly) full
@@ -64,60 +64,50 @@ class Limiter:
         self._waits = WAITS[0]
         self._changed_s: float | None = None
 
-    @property
-    def limit(self) -> int:
-        """How many calls at once are allowed, from 1 to the ceiling."""
-        return self._limit
-
-    @property
-    def in_flight(self) -> int:
-        """How many calls have started and not come back."""
-        return self._in_flight
-
     def next_at(self, now_s: float, on_way: int = 0) -> float:
         """Give the earliest time for a call: *now_s*, or infinity when one has to come back first.
 
         on_way: how many will go before it.
         """
-        if self._in_flight + on_way < self._limit:
+        if self.in_flight + on_way < self.limit:
             return now_s
-        if self._cut_at or self._knee or self._limit >= self._ceiling or self._changed_s is None:
+        if self._cut_at or self._knee or self.limit >= self._ceiling or self._changed_s is None:
             return math.inf
         if now_s < self._changed_s + SILENCE_S:
             return self._changed_s + SILENCE_S
-        self._become(self._limit * 2, now_s)
+        self._become(self.limit * 2, now_s)
         return now_s
 
     def started(self, now_s: float) -> Call:
         """Count a call that goes, allowed or not."""
         if self._changed_s is None:
             self._changed_s = now_s
-        self._in_flight += 1
+        self.in_flight += 1
         self._started += 1
-        if self._in_flight >= self._limit - self._limit // 10:
+        if self.in_flight >= self.limit - self.limit // 10:
             self._full_at = self._started
         return Call(self._started, now_s)
 
     def ended(self) -> None:
         """Count a call that came back and says nothing about the load: cancelled, or failed by its own fault."""
-        self._in_flight -= 1
+        self.in_flight -= 1
 
     def pushed_back(self, call: Call, now_s: float) -> bool:
         """Cut the window, once per round trip. Whether it did: False for what started before the last cut.
 
         Twenty refusals of one window are one event: the calls were on their way before we could know.
         """
-        used = self._in_flight
-        self._in_flight -= 1
+        used = self.in_flight
+        self.in_flight -= 1
         if call.number <= self._cut_at:
             return False
-        refused_at = min(self._limit, 2 * used)  # what is allowed but not used was not refused
+        refused_at = min(self.limit, 2 * used)  # what is allowed but not used was not refused
         again = self._refused_at is not None and refused_at >= self._refused_at
         self._waits = min(WAITS[1], self._waits * 2) if again else WAITS[0]
         self._refused_at = refused_at
         self._become(int(refused_at * CUT), now_s)
         if self._worked:  # else it is an outage, after which the way back is short
-            self._threshold = self._limit
+            self._threshold = self.limit
         self._cut_at = self._started
         self._worked = False
         if self._knee:
@@ -126,16 +116,16 @@ class Limiter:
 
     def succeeded(self, call: Call, now_s: float) -> None:
         """Count a success: it lets the window grow if it started after the last cut and the window is in use."""
-        self._in_flight -= 1
+        self.in_flight -= 1
         if call.number <= self._cut_at:
             return
         self._worked = True
         if self._knee:
-            self._knee.saw(call.number, now_s - call.at_s, now_s, self._limit)
+            self._knee.saw(call.number, now_s - call.at_s, now_s, self.limit)
         if self._full_at < call.number:
             return  # it was not full while this call was on its way: what is not used is not tested (RFC 7661)
         self._good += 1
-        if self._limit < self._threshold:
+        if self.limit < self._threshold:
             self._grow_fast(now_s)
         elif self._good >= self._needed() and not (self._knee and self._knee.slow):
             self._grow(now_s)
@@ -143,31 +133,31 @@ class Limiter:
     def _grow_fast(self, now_s: float) -> None:
         """Double per round trip: by one with each success; with `auto` by rounds, which are compared."""
         if self._knee is None:
-            self._become(self._limit + 1, now_s)
+            self._become(self.limit + 1, now_s)
         elif self._knee.is_over:
             self._threshold = min(self._threshold, self._knee.before)
             self._become(self._threshold, now_s)
         elif self._knee.has_round:
-            self._knee.next_round(self._started, self._limit)
-            self._become(min(self._limit * 2, self._threshold), now_s)
+            self._knee.next_round(self._started, self.limit)
+            self._become(min(self.limit * 2, self._threshold), now_s)
 
     def _needed(self) -> int:
         """How many successes let the window grow: a window of them, or many where it was refused before."""
-        at_the_edge = self._refused_at is not None and self._limit < self._refused_at <= self._limit + self._step
-        return self._limit * (self._waits if at_the_edge else 1)
+        at_the_edge = self._refused_at is not None and self.limit < self._refused_at <= self.limit + self._step
+        return self.limit * (self._waits if at_the_edge else 1)
 
     @property
     def _step(self) -> int:
-        return max(1, int(self._limit * STEP))
+        return max(1, int(self.limit * STEP))
 
     def _grow(self, now_s: float) -> None:
-        if self._refused_at is not None and self._limit >= self._refused_at:
+        if self._refused_at is not None and self.limit >= self._refused_at:
             # a whole window went well where one was refused: the host has changed
             self._refused_at = None
             self._waits = WAITS[0]
-        self._become(self._limit + self._step, now_s)
+        self._become(self.limit + self._step, now_s)
 
     def _become(self, limit: int, now_s: float) -> None:
-        self._limit = max(1, min(limit, self._ceiling))
+        self.limit = max(1, min(limit, self._ceiling))
         self._changed_s = now_s
         self._good = 0

@@ -213,6 +213,10 @@ class Ledger:
         """Write a second of the timeline, its columns in order."""
         self._writer.execute("INSERT OR REPLACE INTO timeline VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
 
+    def about(self, name: str, value: str) -> None:
+        """Note something of the whole directory, under a name."""
+        self._writer.execute("INSERT OR REPLACE INTO about VALUES (?, ?)", (name, value))
+
     def move(self, rows: Iterable[tuple[int, int | None, int]]) -> None:
         """Give rows the list and line under which they were seen: (list, line, row) each."""
         self._writer.executemany("UPDATE calls SET list = ?, line = ? WHERE id = ?", rows)

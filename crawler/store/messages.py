@@ -62,7 +62,14 @@ class Second(msgspec.Struct, array_like=True, frozen=True, tag="second"):
     values: list[Any]
 
 
-Message = Put | Sent | Moved | Second
+class About(msgspec.Struct, array_like=True, frozen=True, tag="about"):
+    """What the next run has to know, under a name."""
+
+    name: str
+    value: str
+
+
+Message = Put | Sent | Moved | Second | About
 
 
 class Stored(msgspec.Struct, array_like=True, frozen=True):

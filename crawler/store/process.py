@@ -23,7 +23,7 @@ from crawler.items import Outcome, Record, Ticket
 from crawler.store.commit import Committer, Note
 from crawler.store.files import Files
 from crawler.store.ledger import Ledger
-from crawler.store.messages import Call, Committed, Failed, Frames, Message, Moved, Put, Sent, Stored, frame
+from crawler.store.messages import About, Call, Committed, Failed, Frames, Message, Moved, Put, Sent, Stored, frame
 from crawler.store.place import Place
 from crawler.store.schema import State
 
@@ -119,6 +119,8 @@ class WriterProcess:
             return lambda ledger: ledger.open_call(ticket, run=self._run, list_id=list_id, state=state)
         if isinstance(message, Moved):
             return lambda ledger: ledger.move(message.rows)
+        if isinstance(message, About):
+            return lambda ledger: ledger.about(message.name, message.value)
         return lambda ledger: ledger.second(message.values)
 
     def _record(self, message: Put, tickets: dict[bytes, Ticket]) -> Record:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 _ALWAYS_ANEW: Final = ("none", "retryable")
 """Redos that are never continued: `retryable` means what failed up to now, in a killed run too."""
 
+PACING: Final = "pacing"
+"""The name, in `about`, of how far the limits of hosts are used up."""
+
 _IN_STATE: Final = "state = ? AND state != 0"
 """The second half is what tells SQLite that its index of the unsettled will do."""
 
@@ -121,6 +124,12 @@ def end(ledger: Ledger, run: int, summary: Mapping[str, Any], *, read_to_end: bo
         "UPDATE runs SET ended_at = ?, stop_reason = ?, exit_code = ?, summary = ?, redo_done = ? WHERE id = ?",
         (now(), stop_reason, summary["exit_code"], json.dumps(summary), stop_reason is None and read_to_end, run),
     )
+
+
+def pacing(ledger: Ledger) -> str:
+    """What an earlier run has noted of its limits, JSON."""
+    found = ledger.query("SELECT value FROM about WHERE name = ?", (PACING,))
+    return str(found[0][0]) if found else "{}"
 
 
 def boot_id() -> str | None:

@@ -17,7 +17,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from crawler.exceptions import ApiFetchError, StoreError
-from crawler.store.messages import Answer, Call, Committed, Frames, Message, Moved, Put, Second, Sent, frame
+from crawler.store.messages import About, Answer, Call, Committed, Frames, Message, Moved, Put, Second, Sent, frame
 from crawler.store.process import BATCH_BYTES, BATCH_RECORDS
 
 if TYPE_CHECKING:
@@ -121,6 +121,10 @@ class Writer:
     def second(self, values: Sequence[object]) -> None:
         """Write a row of the timeline. Raises as `put` does."""
         self._send(Second(list(values)), None)
+
+    def about(self, name: str, value: str) -> None:
+        """Note what the next run has to know. Raises as `put` does."""
+        self._send(About(name, value), None)
 
     def finish(self) -> None:
         """Say that nothing more will come; `ended` follows when all is durable."""

@@ -1,7 +1,8 @@
 """A thin handler around the real one: what is secret, or ours alone, is filled in here and nowhere else.
 
 So `request.url`, `response.url`, logs, signals, stats and every middleware see the text with `${NAME}`
-unfilled and `params` left out. It also counts who is on the wire, so that a stopping run can end.
+unfilled and `params` left out. It also counts who is on the wire: for pacing, at the moment at which a call goes
+out and at that of its end, and so that a stopping run can end.
 """
 
 from __future__ import annotations
@@ -9,15 +10,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import urlsplit
 
 from scrapy.core.downloader.handlers.base import BaseDownloadHandler
+from scrapy.exceptions import (
+    CannotResolveHostError,
+    DownloadConnectionRefusedError,
+    DownloadFailedError,
+    DownloadTimeoutError,
+)
 from scrapy.utils.misc import build_from_crawler, load_object
 
 from crawler.arguments import environment_names
 from crawler.exceptions import ForbiddenHostError, StoppedError
-from crawler.items import TICKET
+from crawler.items import HOST, TICKET, Outcome
+from crawler.pacing import Cause, Ending, read_ending
 from crawler.secrets import Masker, fill, filled_query, names_in
 
 if TYPE_CHECKING:
@@ -32,6 +42,24 @@ logger = logging.getLogger("apifetch")
 
 CURL: Final = "crawler.wire.curl.handler.CurlDownloadHandler"
 STOCK: Final = "scrapy.core.downloader.handlers.http11.HTTP11DownloadHandler"
+
+OUT_OF_REACH: Final = (
+    DownloadTimeoutError,
+    DownloadFailedError,
+    DownloadConnectionRefusedError,
+    CannotResolveHostError,
+    OSError,
+)
+"""What a handler raises when a host may be overloaded or gone. That a body is cut is the fault of one call."""
+
+ITS_OWN: Final = frozenset({Outcome.TLS, Outcome.BAD_RESPONSE})
+"""Outcomes of such exceptions that fewer calls would not change."""
+
+NETWORK: Final = Ending(failed=Cause.NETWORK)
+NOTHING: Final = Ending()
+
+LOOK_S: Final = 0.1
+"""How often a call that waits here looks whether it may go, where nobody knows the time: when another has ended."""
 
 
 class FillingHandler(BaseDownloadHandler):
@@ -66,26 +94,37 @@ class FillingHandler(BaseDownloadHandler):
         run: Run | None = getattr(self.crawler.spider, "run", None)
         if run is None:
             return await self._real.download_request(request)
-        if run.stopped.is_set():
+        if run.stopping.begun.is_set():
             raise StoppedError("the run is stopping")
         request.meta.setdefault("download_timeout", self._timeout_s)
+        filled = self._fill(request)
+        host = request.meta.get(HOST) or urlsplit(request.url).hostname or ""
+        traffic = run.traffic
+        if traffic.may_go(host, time.monotonic(), request) is not None:
+            await _turn(request, host, run)
         task = asyncio.current_task()
         assert task is not None
-        run.calls.add(task)
+        run.stopping.calls.add(task)
+        ending = NOTHING
+        call = traffic.started(host, time.monotonic(), thing=request, retry="retry_times" in request.meta)
         try:
-            filled = self._fill(request)
             response = await self._real.download_request(filled)
+            ending = read_ending(response.status, response.headers, wall_s=time.time())
         except asyncio.CancelledError:
-            if task not in run.given_up:
+            if task not in run.stopping.given_up:
                 raise
             task.uncancel()
             raise StoppedError("the run is stopping") from None
-        except Exception as exc:  # what it says of the request as it went out
+        except Exception as exc:
+            if isinstance(exc, OUT_OF_REACH) and getattr(exc, "outcome", None) not in ITS_OWN:
+                ending = NETWORK
+            # what it says of the request as it went out
             exc.args = tuple(self._mask(arg) if isinstance(arg, str) else arg for arg in exc.args)
             raise
         finally:
-            run.calls.discard(task)
-            run.given_up.discard(task)
+            run.stopping.calls.discard(task)
+            run.stopping.given_up.discard(task)
+            traffic.ended(host, call, time.monotonic(), ending)
         if filled is not request:
             if "download_latency" in filled.meta:
                 request.meta["download_latency"] = filled.meta["download_latency"]
@@ -116,6 +155,17 @@ class FillingHandler(BaseDownloadHandler):
         for name, values in secret.items():
             headers.setlist(name, values)
         return request.replace(url=url, headers=headers)
+
+
+async def _turn(request: Request, host: str, run: Run) -> None:
+    """Return at the moment at which the host may be called: for what came past our scheduler. Raises StoppedError."""
+    while (at_s := run.traffic.may_go(host, time.monotonic(), request)) is not None:
+        if run.traffic.is_short:
+            raise StoppedError("the calls are used up")
+        with suppress(TimeoutError):
+            await asyncio.wait_for(run.stopping.begun.wait(), min(at_s - time.monotonic(), LOOK_S))
+        if run.stopping.begun.is_set():
+            raise StoppedError("the run is stopping")
 
 
 def _real_handler(path: str | None) -> Any:

@@ -1,0 +1,256 @@
+"""How fast calls go: the whole command, against a server that writes down when it heard what."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections import Counter
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from tests.audit import audit
+from tests.pacing_world import most_in
+from tests.scripted import HANG_UP, OK, Heard, Says, Scripted
+
+if TYPE_CHECKING:
+    from tests.harness import Crawl
+
+TWO: Final = ["127.0.0.1", "127.0.0.2"]
+STOCK_SCHEDULER: Final = {"SCHEDULER": "scrapy.core.scheduler.Scheduler"}
+STOCK_DOWNLOADER: Final = {"DOWNLOADER": "scrapy.core.downloader.Downloader"}
+
+each_seam = pytest.mark.parametrize(
+    "seams",
+    [{}, STOCK_SCHEDULER, STOCK_DOWNLOADER, {**STOCK_SCHEDULER, **STOCK_DOWNLOADER}],
+    ids=["ours", "Scrapy's scheduler", "Scrapy's downloader", "both Scrapy's"],
+)
+
+
+def answer_ok(_heard: Heard) -> Says:
+    return OK
+
+
+def when(server: Scripted, host: str | None = None) -> list[float]:
+    """When requests came, of one host or all."""
+    return [heard.at_s for heard in server.heard if host in {None, heard.host}]
+
+
+# rate
+
+
+@each_seam
+def test_no_second_has_more_calls_than_the_rate(crawl: Crawl, seams: dict[str, Any]) -> None:
+    """Redirects and retries are calls too. One more than asked for: what leaves evenly may arrive unevenly."""
+
+    def answer(heard: Heard) -> Says:
+        if heard.path.startswith("/moved"):
+            return Says(302, {"Location": f"/here{heard.path}"})
+        return Says(500) if heard.path.startswith("/fails") and heard.times == 1 else OK
+
+    kinds = ["plain", "moved", "fails"]
+    with Scripted(answer) as server:
+        result = crawl([server.url(f"/{kinds[n % 3]}/{n}") for n in range(30)], rate="20/s", workers=8, settings=seams)
+    audit(result, 0)
+    assert len(server.heard) == 50
+    assert most_in(when(server), 1.0) <= 21
+    assert server.heard[-1].at_s - server.heard[0].at_s >= 49 / 21
+
+
+def test_each_host_has_the_rate_and_a_sorted_list_is_interleaved(crawl: Crawl) -> None:
+    """The second host's lines come last in the list, and are done long before the first's."""
+    with Scripted(answer_ok, addresses=TWO) as server:
+        urls = [server.url(f"/{n}") for n in range(40)] + [server.url(f"/{n}", 1) for n in range(5)]
+        audit(crawl(urls, rate="10/s"), 0)
+    assert max(when(server, TWO[1])) < sorted(when(server, TWO[0]))[20]
+    for host in TWO:
+        assert most_in(when(server, host), 1.0) <= 11
+
+
+def test_posts_go_at_the_rate_too(crawl: Crawl) -> None:
+    with Scripted(answer_ok) as server:
+        lines = [json.dumps({"url": server.url(f"/{n}"), "method": "POST"}) + "\n" for n in range(20)]
+        (crawl.cwd / "calls.jsonl").write_text("".join(lines))
+        audit(crawl("calls.jsonl", rate="50/s"), 0)
+    assert len(server.heard) == 20
+    assert most_in(when(server), 0.2) <= 11
+
+
+def test_a_day_that_is_used_up_ends_the_run_and_the_next_one_knows(crawl: Crawl) -> None:
+    with Scripted(answer_ok) as server:
+        result = crawl([server.url(f"/{n}") for n in range(9)], rate="4/d")
+        summary = audit(result, 75)
+        assert (summary["stop_reason"], summary["equation"]["ok"], summary["equation"]["left"]) == ("waits", 4, 5)
+        assert datetime.fromisoformat(summary["resume_at"]).timestamp() > time.time() + 80_000
+        again = crawl("items.txt", rate="4/d")
+        assert audit(again, 75)["run"]["calls"] == 0
+        assert len(server.heard) == 4
+        more = crawl("items.txt", rate="6/d")
+        assert audit(more, 75)["run"]["calls"] == 2
+        audit(crawl("items.txt"), 0)
+    assert len(server.heard) == 9
+
+
+def test_a_day_is_not_forgotten_by_a_kill(crawl: Crawl) -> None:
+    """What was noted stays; a note is taken every few seconds."""
+    with Scripted(answer_ok) as server:
+        running = crawl(
+            [server.url(f"/{n}") for n in range(9)], rate="2/d", wait=False, settings={"APIFETCH_MAX_WAIT": 86400}
+        )
+        running.wait_for(lambda: noted(running.output.rows("select value from about where name = 'pacing'")) == 2)
+        running.kill()
+        audit(crawl("items.txt", rate="3/d"), 75)
+    assert len(server.heard) == 3
+
+
+def noted(rows: list[dict[str, Any]]) -> int:
+    """How many calls the ledger knows of."""
+    return sum(
+        calls for row in rows for host in json.loads(row["value"]).values() for _, calls in host["rate"]["86400"]
+    )
+
+
+# What the host says
+
+
+@pytest.mark.parametrize("seams", [{}, STOCK_SCHEDULER], ids=["ours", "Scrapy's scheduler"])
+def test_a_host_that_asks_for_a_rest_gets_it_from_all_lines(crawl: Crawl, seams: dict[str, Any]) -> None:
+    """Also from those that it did not refuse."""
+
+    def answer(heard: Heard) -> Says:
+        return Says(429, {"Retry-After": "2"}) if len(server.heard) == 1 else OK
+
+    with Scripted(answer) as server:
+        audit(crawl([server.url(f"/{n}") for n in range(5)], workers=1, settings=seams), 0)
+    first_s, *others_s = when(server)
+    assert len(others_s) == 5
+    assert min(others_s) - first_s >= 2
+
+
+def test_a_host_that_rests_leaves_the_others_alone(crawl: Crawl) -> None:
+    """With one worker, and its lines first in the list."""
+
+    def answer(heard: Heard) -> Says:
+        return Says(429, {"Retry-After": "2"}) if heard.host == TWO[0] and len(server.heard) == 1 else OK
+
+    with Scripted(answer, addresses=TWO) as server:
+        urls = [server.url(f"/{n}") for n in range(50)] + [server.url(f"/{n}", 1) for n in range(50)]
+        audit(crawl(urls, workers=1), 0)
+    hosts = [heard.host for heard in server.heard]
+    assert hosts == [TWO[0], *([TWO[1]] * 50), *([TWO[0]] * 50)]
+
+
+def test_what_remains_is_used_and_then_waited_for(crawl: Crawl) -> None:
+    """A window of 5 calls that begins anew when the server says: none is refused."""
+    windows: Counter[int] = Counter()
+
+    def answer(heard: Heard) -> Says:
+        window, left_s = divmod(heard.at_s, 2.0)
+        windows[int(window)] += 1
+        remaining = 5 - windows[int(window)]
+        limits = {"X-RateLimit-Remaining": str(max(remaining, 0)), "X-RateLimit-Reset": str(int(2.0 - left_s) + 1)}
+        return Says(200 if remaining >= 0 else 429, limits)
+
+    with Scripted(answer) as server:
+        result = crawl([server.url(f"/{n}") for n in range(12)], workers=1)
+    audit(result, 0)
+    assert len(server.heard) == 12
+    assert max(windows.values()) <= 5
+
+
+@pytest.mark.parametrize("how", [HANG_UP, Says(503)], ids=["no answer", "503"])
+def test_an_outage_costs_few_calls_and_no_line(crawl: Crawl, how: Says) -> None:
+    """Two seconds of it, in the middle of a list: then all goes on."""
+    began: list[float] = []
+
+    def answer(heard: Heard) -> Says:
+        if len(server.heard) == 100:
+            began.append(heard.at_s)
+        return how if began and heard.at_s < began[0] + 2.0 else OK
+
+    with Scripted(answer) as server:
+        settings = {"APIFETCH_RETRY_BASE_S": 0.5, "APIFETCH_RETRY_CAP_S": 2}
+        result = crawl([server.url(f"/{n}") for n in range(400)], workers=10, retries=10, settings=settings)
+    audit(result, 0)
+    meanwhile = [at_s for at_s in when(server) if began[0] <= at_s < began[0] + 2.0]
+    assert len(meanwhile) <= 40, "some that were on their way, twice, and a probe now and then"
+
+
+def test_a_host_that_answers_less_is_called_less_at_once(crawl: Crawl) -> None:
+    """It refuses more than three calls at once: most calls are served at the first attempt all the same."""
+    held: list[int] = [0]
+
+    def answer(_heard: Heard) -> Says:
+        held[0] += 1
+        server._loop.call_later(0.02, lambda: held.__setitem__(0, held[0] - 1))
+        return Says(429, after_s=0.02) if held[0] > 3 else Says(after_s=0.02)
+
+    with Scripted(answer) as server:
+        result = crawl([server.url(f"/{n}") for n in range(300)], workers=20)
+    summary = audit(result, 0)
+    assert summary["run"]["retries"] < 100
+    limits = {row["limit_"] for row in result.rows("select limit_ from timeline")}
+    assert min(limits) < 20
+
+
+# max_calls
+
+
+@each_seam
+def test_no_call_more_than_max_calls_goes_out(crawl: Crawl, seams: dict[str, Any]) -> None:
+    """Retries and hops count; the run can be continued until all is done."""
+
+    def answer(heard: Heard) -> Says:
+        if heard.path.startswith("/moved"):
+            return Says(302, {"Location": f"/here{heard.path}"})
+        return Says(500) if heard.path.startswith("/fails") and heard.times == 1 else OK
+
+    kinds = ["plain", "moved", "fails"]
+    with Scripted(answer) as server:
+        urls = [server.url(f"/{kinds[n % 3]}/{n}") for n in range(60)]
+        result = crawl(urls, max_calls=37, workers=8, settings=seams)
+        summary = audit(result, 75)
+        assert summary["stop_reason"] == "max_calls"
+        assert len(server.heard) == 37
+        assert 0 < summary["equation"]["ok"] < 37
+        audit(crawl("items.txt", max_calls=1000, settings=seams), 0)
+    assert Counter(heard.path for heard in server.heard if heard.path.startswith("/plain")).most_common(1)[0][1] == 1
+
+
+def test_a_list_that_needs_just_as_many_calls_is_done(crawl: Crawl) -> None:
+    with Scripted(answer_ok) as server:
+        urls = [server.url(f"/{n}") for n in range(20)]
+        assert audit(crawl([*urls, urls[0]], max_calls=20), 0)["stop_reason"] is None
+    assert len(server.heard) == 20
+
+
+# Kills
+
+
+def test_a_run_that_is_killed_while_a_host_rests_is_finished_by_the_next(crawl: Crawl) -> None:
+    is_over = False
+
+    def answer(heard: Heard) -> Says:
+        return OK if is_over or heard.host == TWO[1] else Says(429, {"Retry-After": "30"})
+
+    with Scripted(answer, addresses=TWO) as server:
+        urls = [server.url(f"/{n}", n % 2) for n in range(40)]
+        running = crawl(urls, wait=False)
+        running.wait_for(lambda: len(running.output.rows()) == 20)
+        running.kill()
+        is_over = True
+        result = crawl("items.txt")
+    audit(result, 0)
+    assert all(server.heard.count(heard) == 1 for heard in server.heard if heard.host == TWO[1])
+
+
+def test_a_signal_ends_a_run_that_waits_for_its_rate(crawl: Crawl) -> None:
+    with Scripted(answer_ok) as server:
+        running = crawl([server.url(f"/{n}") for n in range(50)], rate="1/m", wait=False)
+        running.wait_for(lambda: len(running.output.rows()) == 1)
+        running.signal(signal.SIGTERM)
+        summary = audit(running.wait(timeout_s=30), 75)
+    assert summary["stop_reason"] == "shutdown"
+    assert len(server.heard) == 1
