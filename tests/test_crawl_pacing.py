@@ -69,6 +69,20 @@ def test_each_host_has_the_rate_and_a_sorted_list_is_interleaved(crawl: Crawl) -
         assert most_in(when(server, host), 1.0) <= 11
 
 
+def test_a_rate_is_kept_with_many_calls_at_once_where_answers_take_long(crawl: Crawl) -> None:
+    """A call that starts makes room for the next one's time, long before it ends."""
+    with Scripted(lambda _: Says(after_s=3.0)) as server:
+        audit(crawl([server.url(f"/{n}") for n in range(12)], rate="20/s", workers=12), 0)
+    times = when(server)
+    assert times[9] - times[0] < 3.0, "ten of them are on their way before the first is answered"
+
+
+def test_a_list_is_read_ahead_by_a_bounded_number_of_lines(crawl: Crawl) -> None:
+    with Scripted(answer_ok) as server:
+        summary = audit(crawl([server.url(f"/{n}") for n in range(3000)], rate="1/d"), 75)
+    assert summary["equation"]["lines"] == "unknown"  # it was not read to its end
+
+
 def test_posts_go_at_the_rate_too(crawl: Crawl) -> None:
     with Scripted(answer_ok) as server:
         lines = [json.dumps({"url": server.url(f"/{n}"), "method": "POST"}) + "\n" for n in range(20)]
@@ -93,22 +107,21 @@ def test_a_day_that_is_used_up_ends_the_run_and_the_next_one_knows(crawl: Crawl)
     assert len(server.heard) == 9
 
 
-def test_a_day_is_not_forgotten_by_a_kill(crawl: Crawl) -> None:
-    """What was noted stays; a note is taken every few seconds."""
+def test_what_is_used_up_is_not_forgotten_by_a_kill(crawl: Crawl) -> None:
+    """What was noted stays; a note is taken every few seconds, here while the run waits for the hour to pass."""
     with Scripted(answer_ok) as server:
-        running = crawl(
-            [server.url(f"/{n}") for n in range(9)], rate="2/d", wait=False, settings={"APIFETCH_MAX_WAIT": 86400}
-        )
+        urls = [server.url(f"/{n}") for n in range(9)]
+        running = crawl(urls, rate="2/h", wait=False, settings={"APIFETCH_MAX_WAIT": 86_400})
         running.wait_for(lambda: noted(running.output.rows("select value from about where name = 'pacing'")) == 2)
         running.kill()
-        audit(crawl("items.txt", rate="3/d"), 75)
+        audit(crawl("items.txt", rate="3/h"), 75)
     assert len(server.heard) == 3
 
 
 def noted(rows: list[dict[str, Any]]) -> int:
     """How many calls the ledger knows of."""
     return sum(
-        calls for row in rows for host in json.loads(row["value"]).values() for _, calls in host["rate"]["86400"]
+        calls for row in rows for host in json.loads(row["value"]).values() for _, calls in host["rate"]["3600"]
     )
 
 
