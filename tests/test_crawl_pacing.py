@@ -120,9 +120,7 @@ def test_what_is_used_up_is_not_forgotten_by_a_kill(crawl: Crawl) -> None:
 
 def noted(rows: list[dict[str, Any]]) -> int:
     """How many calls the ledger knows of."""
-    return sum(
-        calls for row in rows for host in json.loads(row["value"]).values() for _, calls in host["rate"]["3600"]
-    )
+    return sum(calls for row in rows for host in json.loads(row["value"]).values() for _, calls in host["rate"]["3600"])
 
 
 # What the host says
