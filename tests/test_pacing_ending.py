@@ -28,6 +28,7 @@ def test_a_refusal_says_how_long(status: int, name: str) -> None:
 
 def test_an_answer_is_not_asked_when_to_come_back() -> None:
     assert read(202, Retry_After="7") == Ending(status=202)
+    assert read(202, Retry_After="7", X_RateLimit_Remaining="3").retry_after_s is None
 
 
 def test_a_date_is_measured_against_the_servers_own() -> None:

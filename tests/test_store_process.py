@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from crawler.items import Outcome, Prior
+from crawler.store import process
 from crawler.store.commit import Committer
 from crawler.store.files import Durability, Files
 from crawler.store.ledger import Ledger
-from crawler.store.messages import Answer, Call, Committed, Failed, Frames, Put, frame
+from crawler.store.messages import About, Answer, Call, Committed, Failed, Frames, Put, Sent, frame
 from crawler.store.place import Place
 from crawler.store.process import BATCH_RECORDS, WriterProcess, serve
+from crawler.store.schema import State
 from tests.stored import answered, rows, ticket
 
 if TYPE_CHECKING:
@@ -107,6 +110,59 @@ def test_a_disk_that_refuses_is_told_and_nothing_is_acknowledged(place: Place) -
     assert answer.disk
     assert "cannot write" in answer.error
     assert rows(place.directory) == []
+
+
+def sent(number: int, *, again: bool = False, prior: Prior | None = None) -> bytes:
+    """Word that a call goes out, or is to go out again."""
+    call = ticket(f"items/{number}", number + 1)
+    row = prior.id if prior else None
+    return frame(Sent(Call(call.entry, call.uuid, call.shown_url, prior, row, None, None, None, {}, {}), 1, again))
+
+
+def test_a_call_that_waits_to_be_on_disk_does_not_wait_for_company(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits already goes along; the engine says nothing more until it is told."""
+    monkeypatch.setattr(process, "LINGER_S", 600.0)
+    ours, theirs = socket.socketpair()
+    serving = threading.Thread(target=serve, args=(theirs, dict(orders(place))), daemon=True)
+    with ours:
+        ours.settimeout(60)
+        ours.sendall(put(1) + sent(2))
+        serving.start()
+        (answer,) = Frames(Answer).feed(ours.recv(1 << 16))
+        assert answer.messages == 2
+        ours.shutdown(socket.SHUT_WR)
+        serving.join(60)
+    assert not serving.is_alive()
+
+
+def test_a_call_that_is_to_be_made_again_is_open_unless_it_had_an_outcome(place: Place) -> None:
+    """It is the next run's to make: not one whose answer was swallowed."""
+    ours, theirs = socket.socketpair()
+    with ours:
+        ours.sendall(put(1))
+        ours.shutdown(socket.SHUT_WR)
+        serve(theirs, dict(orders(place)))
+    (row,) = rows(place.directory, "SELECT id, uuid FROM calls")
+    prior = Prior(id=row["id"], uuid=row["uuid"], outcome=Outcome.HTTP_ERROR, status=500, checked=0, state=0)
+    ours, theirs = socket.socketpair()
+    with ours:
+        ours.sendall(sent(1, prior=prior) + sent(2) + sent(3))
+        ours.sendall(sent(1, prior=prior, again=True) + sent(2, again=True))
+        ours.shutdown(socket.SHUT_WR)
+        serve(theirs, dict(orders(place)))
+    found = rows(place.directory, "SELECT state FROM calls ORDER BY id")
+    assert [row["state"] for row in found] == [State.SETTLED, State.PENDING, State.SENT]
+
+
+def test_what_the_next_run_has_to_know_replaces_what_was_known(place: Place) -> None:
+    ours, theirs = socket.socketpair()
+    with ours:
+        ours.sendall(frame(About("pacing", "old")) + frame(About("pacing", "new")))
+        ours.shutdown(socket.SHUT_WR)
+        serve(theirs, dict(orders(place)))
+    assert rows(place.directory, "SELECT value FROM about WHERE name = 'pacing'") == [{"value": "new"}]
 
 
 def test_frames_are_cut_right_wherever_the_stream_breaks() -> None:

@@ -34,7 +34,8 @@ BATCH_BYTES: Final = 16 * 1024 * 1024
 """Body bytes behind one barrier, so that large bodies do not make one batch long."""
 
 LINGER_S: Final = 0.05
-"""How long a batch waits to fill: at 1,000 calls a second it saves 9 of 10 commits, and nobody waits for it."""
+"""How long a batch waits to fill: at 1,000 calls a second it saves 9 of 10 commits. Where a call waits for it, it does
+not wait: with a `rate` such calls go out one after the other, 19 a second instead of 100."""
 
 READ_BYTES: Final = 256 * 1024  # twice what the engine sends at once
 
@@ -53,6 +54,7 @@ class WriterProcess:
         self._frames = Frames(Message)
         self._queue: list[Message] = []
         self._queued_bytes = 0
+        self._is_awaited = False  # whether a call in the queue goes out only once it is on disk that it will
         self._open: dict[bytes, Ticket] = {}  # calls whose row is there and whose record is not
 
     def serve(self) -> None:
@@ -62,7 +64,12 @@ class WriterProcess:
             if not self._queue:
                 ended = not self._receive(None)
             deadline_s = time.monotonic() + LINGER_S
-            while not ended and not self._is_full and (left_s := deadline_s - time.monotonic()) > 0:
+            while (
+                not ended
+                and not self._is_full
+                and not self._is_awaited
+                and (left_s := deadline_s - time.monotonic()) > 0
+            ):
                 ended = not self._receive(left_s)
             self._commit()
         self._committer.commit([])
@@ -83,6 +90,7 @@ class WriterProcess:
         for message in self._frames.feed(data):
             self._queue.append(message)
             self._queued_bytes += _size(message)
+            self._is_awaited |= isinstance(message, Sent) and not message.again
         return bool(data)
 
     def _commit(self) -> None:
@@ -94,6 +102,7 @@ class WriterProcess:
             batch.append(message)
             batch_bytes += _size(message)
         del self._queue[: len(batch)]
+        self._is_awaited = any(isinstance(message, Sent) and not message.again for message in self._queue)
         self._queued_bytes -= batch_bytes
         if not batch:
             return
