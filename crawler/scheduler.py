@@ -18,6 +18,7 @@ from scrapy.utils.httpobj import urlparse_cached
 
 from crawler.items import HOST, NOT_BEFORE, PUT_BACK
 from crawler.pacing import Policy, Traffic
+from crawler.waking import wake
 
 if TYPE_CHECKING:
     from scrapy import Request
@@ -39,7 +40,6 @@ class ListScheduler(BaseScheduler):
         self._is_bound = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_s = 0.0
-        self._woken: Request | None = None
         self._room: asyncio.Future[None] | None = None
         self._low = 0
 
@@ -60,8 +60,7 @@ class ListScheduler(BaseScheduler):
         host = meta.get(HOST)
         if host is None:
             host = meta[HOST] = urlparse_cached(request).hostname or ""
-        if request is self._woken or PUT_BACK in meta:
-            meta.pop(PUT_BACK, None)
+        if meta.pop(PUT_BACK, None):
             self._traffic.put_back(host, request, request.priority)
             return True
         rests_until_s = meta.pop(NOT_BEFORE, None)
@@ -127,16 +126,6 @@ class ListScheduler(BaseScheduler):
         self._timer = asyncio.get_running_loop().call_later(0, self._wake)
 
     def _wake(self) -> None:
-        """Have the engine ask for the next request; to crawl one is the public way to wake it."""
         self._timer = None
-        engine = self._crawler.engine
-        if engine is None or engine.spider is None:
-            return
-        request = self._traffic.pop(time.monotonic())
-        if request is None:
-            self._arm()
-            return
-        self._traffic.left(request)
-        self._woken = request
-        engine.crawl(request)
-        self._woken = None
+        if self._crawler.engine is not None:
+            wake(self._crawler.engine)
