@@ -16,7 +16,11 @@ from packaging.requirements import Requirement
 import crawler
 
 PROJECT = Path(__file__).parent.parent
-RANGES = {"requirements.txt": "requirements.lock", "requirements-dev.txt": "requirements-dev.lock"}
+RANGES = {
+    "requirements.txt": "requirements.lock",
+    "requirements-extra.txt": "requirements-dev.lock",
+    "requirements-dev.txt": "requirements-dev.lock",
+}
 
 
 @pytest.fixture(scope="module")
