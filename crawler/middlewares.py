@@ -163,10 +163,10 @@ class AttemptMiddleware:
         if ticket is not None and request.method not in IDEMPOTENT and not was_noted:
             if _came_too_early(request, run):
                 return _put_back(request)
-            await run.sent(ticket)
+            await run.recording.sent(ticket)
         if _came_too_early(request, run):
             if ticket is not None and ticket.is_noted and not was_noted:
-                run.unsent(ticket)
+                run.recording.unsent(ticket)
             return _put_back(request)
         if ticket is not None:
             _count(ticket)

@@ -37,10 +37,10 @@ class StorePipeline:
         if not isinstance(item, Record) or item.ticket is None:
             return False
         run: Run = self._crawler.spider.run  # type: ignore[union-attr]  # set by the RunKeeper
-        if not run.has_room:
+        if not run.recording.has_room:
             return False
         mend(item)
-        run.put_nowait(item)
+        run.recording.put_nowait(item)
         return True
 
     async def process_item(self, item: Any) -> Any:
@@ -50,7 +50,7 @@ class StorePipeline:
             mend(item)
             run: Run = self._crawler.spider.run  # type: ignore[union-attr]  # set by the RunKeeper
             try:
-                await run.put(item)
+                await run.recording.put(item)
             except StoreError as exc:  # no feed may hold what is not kept; why the run stops is said elsewhere
                 raise DropItem(str(exc)) from exc
         return item

@@ -70,7 +70,7 @@ class Retrying:
         again.meta[NOT_BEFORE] = time.monotonic() + backoff.rest_s(again.meta["retry_times"], ending.asked_s)
         ticket: Ticket | None = meta.get(TICKET)
         if ticket is not None and ticket.is_noted:
-            self._crawler.spider.run.unsent(ticket)  # type: ignore[attr-defined]  # a ticket has a run
+            self._crawler.spider.run.recording.unsent(ticket)  # type: ignore[attr-defined]  # a ticket has a run
         return again
 
 

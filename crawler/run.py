@@ -6,19 +6,18 @@ pipeline hands in records, the extensions read the tally. No Scrapy; asyncio onl
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import time
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crawler.accounting import ExitCode, Tally
 from crawler.exceptions import StoreError
-from crawler.items import NOT_A_CALL, BadLine, Entry, Outcome, Prior, Record, Ticket
+from crawler.items import BadLine, Entry, Outcome, Prior, Record, Ticket
 from crawler.pacing import Traffic
+from crawler.recording import Recording
 from crawler.sources import fingerprint, open_source
 from crawler.stopping import Stopping
 from crawler.store import runs
@@ -29,10 +28,10 @@ from crawler.store.ledger import NAME, Ledger
 from crawler.store.place import Place
 from crawler.store.resume import Duplicate, Resume
 from crawler.store.schema import State
-from crawler.store.writer import Orders, Writer
+from crawler.store.writer import Orders
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
 
     from crawler.exceptions import ApiFetchError
     from crawler.plan import Plan
@@ -51,15 +50,9 @@ class Run:
         """Take the directory and open everything. Raises OtherRunError, ListError, OtherListError, StoreError."""
         self.plan = plan
         self.tally = Tally()
-        self.error: ApiFetchError | None = None
         self._on_disk_error = on_disk_error
         self._started_at = runs.now()
         self._started_s = time.monotonic()
-        self._room = asyncio.Event()
-        self._ended = asyncio.Event()
-        self._uncommitted: set[asyncio.Event] = set()
-        self._listeners: list[tuple[Callable[[Record], None], Callable[[], None]]] = []
-        self.no_calls: dict[tuple[int | None, str | None, str | None], Record] = {}  # not handed in yet
         self.stopping = Stopping()
         self.traffic: Traffic[Any] = Traffic(plan.policy, max_calls=plan.max_calls)
         self.resume_at: str | None = None
@@ -104,8 +97,8 @@ class Run:
             self.tally.followed_total = self.standing.followed.total() + self.standing.followed_open
         write_summary(plan.out, self.summary(exit_code=None, stop_reason=None))
         orders = Orders(plan.durability, self.begun.run, self.begun.list_id, plan.raw, plan.levels)
-        self._writer = Writer(
-            self._place, orders, asyncio.get_running_loop(), acknowledged=self._acknowledge, ended=self._end
+        self.recording = Recording(
+            self._place, orders, acknowledged=self._acknowledge, on_disk_error=self._on_disk_error
         )
 
     # The spider's side
@@ -123,7 +116,9 @@ class Run:
     def take(self, line: Entry | BadLine) -> Ticket | Record | None:
         """What to do about a line: a Ticket is to be fetched, a Record is its end, None: it stands."""
         if isinstance(line, BadLine):
-            return self._derived(Record(outcome=Outcome.INVALID, line=line.line, url=line.text, error=line.reason))
+            return self.recording.expect(
+                Record(outcome=Outcome.INVALID, line=line.line, url=line.text, error=line.reason)
+            )
         verdict = self._resume.decide(line)
         if isinstance(verdict, Ticket):
             verdict.issued_s = time.monotonic()
@@ -132,7 +127,7 @@ class Run:
             assert verdict.outcome is not None
             self.tally.lines[verdict.outcome] += 1
             return None
-        return self._derived(verdict.record(line))
+        return self.recording.expect(verdict.record(line))
 
     def follow(self, child: Ticket) -> Ticket | Record | None:
         """The same for a request that a page led to; child: not yet looked up."""
@@ -142,7 +137,7 @@ class Run:
             if again is not None and (verdict.parent == again or self._resume.has_duplicate(again, child.uuid)):
                 return None
             self.tally.followed_total += 1
-            return self._derived(verdict.record(child.entry, child.parent))
+            return self.recording.expect(verdict.record(child.entry, child.parent))
         if isinstance(verdict, Prior):
             return None
         if verdict.row is None:
@@ -158,88 +153,16 @@ class Run:
         """Whether the survey counted this page as standing (an ok page whose parent is made again)."""
         return prior.outcome is Outcome.OK and prior.state != State.PENDING and not self.inside
 
-    def _derived(self, record: Record) -> Record:
-        self.no_calls[record.line, record.uuid, record.parent] = record
-        return record
-
     def count_lines(self, *, to_end: bool) -> None:
         self.tally.lines_read, self.tally.read_to_end = self.source.count, to_end
 
-    # The pipeline's side
-
-    async def put(self, record: Record) -> None:
-        """Hand a record in; returns when there is room for more. Raises StoreError once the disk refused."""
-        self.put_nowait(record)
-        if self._writer.full:
-            await self.room()
-
-    def put_nowait(self, record: Record) -> None:
-        """The same for a caller that cannot wait."""
-        self._writer.put(record)
-        if record.outcome in NOT_A_CALL:
-            self.no_calls.pop((record.line, record.uuid, record.parent), None)
-        elif record.ticket is not None:
-            record.ticket.recorded = True
-
-    @property
-    def has_room(self) -> bool:
-        """Whether a record can be handed in now."""
-        return self.error is None and not self._writer.full
-
-    async def room(self) -> None:
-        """Wait until the writer has caught up."""
-        while self._writer.full and self.error is None:
-            self._room.clear()
-            await self._room.wait()
-
-    async def sent(self, ticket: Ticket) -> None:
-        """Return when it is on disk that this call, which may not be repeated, is about to go out."""
-        ticket.is_noted = True
-        list_id = self.begun.list_id if ticket.entry.line is not None else None
-        await self._committed(partial(self._writer.sent, ticket, list_id=list_id))
-        if self.error is not None:
-            raise self.error
-
-    def unsent(self, ticket: Ticket) -> None:
-        """Take that back: it was refused, or may be repeated, and is still to be made."""
-        ticket.is_noted = False
-        with suppress(StoreError):
-            self._writer.sent(ticket, list_id=None, again=True)
-
-    async def _committed(self, hand_in: Callable[..., None]) -> None:
-        """Return when this, and all that was handed in before it, is on disk or was refused."""
-        written = asyncio.Event()
-        self._uncommitted.add(written)
-        hand_in(done=written.set)
-        await written.wait()
-        self._uncommitted.discard(written)
-
-    def second(self, *values: object) -> None:
-        """Write down a second of the timeline: the columns of its table, in order."""
-        self._writer.second(values)
-
-    def listen(self, listener: Callable[[Record], None], *, at_end: Callable[[], None] = lambda: None) -> None:
-        """Call *listener* with every record once it is durable; at_end: after the last, while notes are still taken."""
-        self._listeners.append((listener, at_end))
-
     # The writer's word, in the loop's thread
 
-    def _acknowledge(self, records: Sequence[Record]) -> None:
-        for record in records:
-            ticket = record.ticket
-            if ticket is not None and record.outcome is not Outcome.DUPLICATE:
-                self._resume.in_flight.pop(ticket.uuid, None)
-            self.tally.add(record)
-            for listener, _ in self._listeners:
-                listener(record)
-        self._room.set()
-
-    def _end(self, error: ApiFetchError | None) -> None:
-        self.error = error
-        for waiting in (self._room, self._ended, *self._uncommitted):
-            waiting.set()
-        if error is not None:
-            self._on_disk_error(error)
+    def _acknowledge(self, record: Record) -> None:
+        ticket = record.ticket
+        if ticket is not None and record.outcome is not Outcome.DUPLICATE:
+            self._resume.in_flight.pop(ticket.uuid, None)
+        self.tally.add(record)
 
     # The end
 
@@ -248,24 +171,18 @@ class Run:
         state = json.dumps(self.traffic.state(now_s=time.monotonic(), wall_s=time.time()))
         if state != self._noted_pacing:
             self._noted_pacing = state
-            self._writer.about(runs.PACING, state)
+            self.recording.about(runs.PACING, state)
 
     def flush_moved(self, *, at_least: int = 1) -> None:
         """Write down under which lines of the present list rows were seen."""
         moved = self._resume.moved
         if len(moved) >= at_least:
             self._resume.moved = []
-            self._writer.moved(moved)
+            self.recording.moved(moved)
 
     async def finish(self) -> None:
-        """Make everything handed in durable and end the writer; what the disk refuses then is in `error`."""
-        with suppress(StoreError):  # from a writer that ended a moment ago; `_end` will say why
-            self.note_pacing()
-            await self._committed(partial(self._writer.moved, self._resume.moved))
-            for _, at_end in self._listeners:
-                at_end()
-        self._writer.finish()
-        await self._ended.wait()
+        """Make everything handed in durable and end the writer; what the disk refuses then is in `recording.error`."""
+        await self.recording.finish(self._resume.moved, notes=self.note_pacing)
 
     def summary(self, *, exit_code: ExitCode | None, stop_reason: str | None) -> dict[str, Any]:
         """The accounting for summary.json; exit_code: None while it runs."""
@@ -282,14 +199,14 @@ class Run:
         """Write how it ended, and give the directory back. conclude: the summary; asked again if the disk refuses."""
         summary = conclude()
         try:
-            if self.error is None:
+            if self.recording.error is None:
                 whole = self.tally.read_to_end and not self.inside and not self.plan.limit
                 write_lists(self._ledger, self.plan.out, self.begun.list_id if whole else None)
                 write_summary(self.plan.out, summary)
                 runs.end(self._ledger, self.begun.run, summary, read_to_end=self.tally.read_to_end)
         except StoreError as exc:
-            self.error = exc
-        if self.error is not None:
+            self.recording.error = exc
+        if self.recording.error is not None:
             summary = conclude()
             with suppress(StoreError):  # of the disk that refused
                 write_summary(self.plan.out, summary)

@@ -135,7 +135,7 @@ async def _drive(plan: Plan, answer: Callable[[str], Answer]) -> Done:
                 if isinstance(item, Ticket):
                     await _call(run, item, answer, calls)
                 elif item is not None:
-                    await run.put(item)
+                    await run.recording.put(item)
             run.flush_moved()
         run.count_lines(to_end=True)
     except StoreError:
@@ -147,11 +147,11 @@ async def _drive(plan: Plan, answer: Callable[[str], Answer]) -> Done:
 
     def conclude() -> dict[str, Any]:
         nonlocal code
-        code = run.tally.exit_code(plan.tolerance, complete=run.error is None)
-        return run.summary(exit_code=code, stop_reason=None if run.error is None else "disk")
+        code = run.tally.exit_code(plan.tolerance, complete=run.recording.error is None)
+        return run.summary(exit_code=code, stop_reason=None if run.recording.error is None else "disk")
 
     run.close(conclude)
-    return Done(code, run.tally.equation(), run.tally.lines, calls, run.standing.lines.total(), run.error)
+    return Done(code, run.tally.equation(), run.tally.lines, calls, run.standing.lines.total(), run.recording.error)
 
 
 async def _call(run: Run, call: Ticket, answer: Callable[[str], Answer], calls: list[str]) -> None:
@@ -160,7 +160,7 @@ async def _call(run: Run, call: Ticket, answer: Callable[[str], Answer], calls: 
     calls.append(name)
     call.attempts += 1
     if call.entry.method == "POST":
-        await run.sent(call)
+        await run.recording.sent(call)
     said = answer(name)
     record = answered(call, said)
     duplicates, children = [], []
@@ -174,9 +174,9 @@ async def _call(run: Run, call: Ticket, answer: Callable[[str], Answer], calls: 
             duplicates.append(found)
     record.children = children
     for item in (record, *duplicates):
-        await run.put(item)
-    await run._committed(partial(run._writer.moved, []))
-    if run.error is not None:
+        await run.recording.put(item)
+    await run.recording._committed(partial(run.recording._writer.moved, []))
+    if run.recording.error is not None:
         raise StoreError
     for found in children:
         await _call(run, found, answer, calls)

@@ -28,6 +28,7 @@ PURE = {
     "items",
     "pacing",
     "plan",
+    "recording",
     "run",
     "secrets",
     "sources",

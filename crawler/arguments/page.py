@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from crawler.accounting import ExitCode
-from crawler.arguments.table import ARGUMENTS, SETTINGS, USAGE
+from crawler.arguments.settings import SETTINGS
+from crawler.arguments.table import ARGUMENTS, USAGE
 from crawler.items import NO_USABLE_ANSWER, NOT_A_CALL, Outcome
 from crawler.secrets import MIN_MASKED_CHARS
 

@@ -6,13 +6,16 @@ import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from crawler.arguments.table import ARGUMENTS, SETTINGS, USAGE, Argument
+from crawler.arguments.settings import SETTINGS
+from crawler.arguments.table import ARGUMENTS, USAGE
 from crawler.exceptions import ArgumentError
 from crawler.secrets import STARS, is_key_name, mask_url, names_in
 from crawler.values import UNPRINTABLE, URLS, read_later
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
+
+    from crawler.arguments.rows import Argument
 
 
 class HostsNeededError(ArgumentError):

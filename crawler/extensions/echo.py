@@ -31,7 +31,7 @@ class Echo:
     def spider_opened(self, spider: Spider) -> None:
         run = getattr(spider, "run", None)  # None: it was refused
         if run is not None:
-            run.listen(self._print)
+            run.recording.listen(self._print)
 
     def _print(self, record: Record) -> None:
         if record.outcome not in NOT_A_CALL:

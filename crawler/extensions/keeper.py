@@ -8,31 +8,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import platform
 import time
 from typing import TYPE_CHECKING, Any, Final, Self
 
-import scrapy
-import twisted
 from scrapy import signals
 from scrapy.exceptions import CloseSpider, NotConfigured
 
-from crawler import __version__
 from crawler.accounting import ExitCode
-from crawler.arguments import ARGUMENTS, Argument
 from crawler.exceptions import ApiFetchError, ListError, OtherListError, OtherRunError, StoreError
+from crawler.extensions.planning import plan_of
 from crawler.extensions.runlog import RunLog
 from crawler.extensions.words import ending, opening
 from crawler.items import TICKET, Outcome, Record
-from crawler.pacing import Policy, backoffs, outage
-from crawler.plan import Plan, output_directory
 from crawler.run import Run
 from crawler.store.runs import now as in_future
 
 if TYPE_CHECKING:
     from scrapy import Request, Spider
     from scrapy.crawler import Crawler
-    from scrapy.settings import BaseSettings
     from twisted.python.failure import Failure
 
 logger = logging.getLogger("apifetch")
@@ -86,7 +79,7 @@ class RunKeeper:
     # Opening
 
     def spider_opened(self, spider: Spider) -> None:
-        plan = _plan(self._crawler.settings)
+        plan = plan_of(self._crawler.settings)
         os.umask(self._crawler.settings["APIFETCH_UMASK"])  # what a run writes is its owner's only
         try:
             self._run = Run(plan, on_disk_error=self._disk_refused)
@@ -113,14 +106,14 @@ class RunKeeper:
         """Once Scrapy stops, give calls on the wire APIFETCH_DRAIN_S, then leave them for the next run."""
         assert self._run is not None
         note_s = time.monotonic() + NOTE_S
-        while self._crawler.crawling and self._run.error is None:  # there is no event to wait for
+        while self._crawler.crawling and self._run.recording.error is None:  # there is no event to wait for
             await asyncio.sleep(WATCH_S)
             self._look_for_reasons_to_stop(self._run)
-            if time.monotonic() >= note_s and self._run.error is None:
+            if time.monotonic() >= note_s and self._run.recording.error is None:
                 note_s = time.monotonic() + NOTE_S
                 self._run.note_pacing()
         self._run.stopping.begin()
-        deadline_s = time.monotonic() + (self._drain_s if self._run.error is None else 0.0)
+        deadline_s = time.monotonic() + (self._drain_s if self._run.recording.error is None else 0.0)
         while self._run.stopping.calls and time.monotonic() < deadline_s:  # noqa: ASYNC110  # see WATCH_S
             await asyncio.sleep(WATCH_S)
         while True:  # a call that was queued when the others were given up still comes by
@@ -151,19 +144,19 @@ class RunKeeper:
 
     def spider_idle(self) -> None:
         """All is done, so what was issued and has no record now will never have one: give it one."""
-        if self._run is None or self._run.error is not None:
+        if self._run is None or self._run.recording.error is not None:
             return
         if (reason := _reason_to_stop(self._run)) is not None:
             raise CloseSpider(reason)
         for ticket in [ticket for ticket in self._run.in_flight.values() if not ticket.recorded]:
-            self._run.put_nowait(Record.of(ticket, Outcome.REJECTED, "a component dropped it without a word"))
-        for record in list(self._run.no_calls.values()):
-            self._run.put_nowait(record)
+            self._run.recording.put_nowait(Record.of(ticket, Outcome.REJECTED, "a component dropped it without a word"))
+        for record in list(self._run.recording.no_calls.values()):
+            self._run.recording.put_nowait(record)
 
     def _lost(self, request: Request, error: str) -> None:
         ticket = request.meta.get(TICKET)
         if self._run is not None and ticket is not None and not ticket.recorded:
-            self._run.put_nowait(Record.of(ticket, Outcome.REJECTED, error))
+            self._run.recording.put_nowait(Record.of(ticket, Outcome.REJECTED, error))
 
     def _reject(self, item: Any, error: str) -> None:
         """Only what was ok becomes `rejected`: who drops a failure must not hide it from the next run."""
@@ -171,7 +164,7 @@ class RunKeeper:
             return
         if item.ok:
             item.outcome, item.error = Outcome.REJECTED, error
-        self._run.put_nowait(item)
+        self._run.recording.put_nowait(item)
 
     # Closing
 
@@ -183,10 +176,10 @@ class RunKeeper:
         run.count_lines(to_end=run.tally.read_to_end)
         if self._watch is not None:
             self._watch.cancel()
-        refused = run.error
+        refused = run.recording.error
         summary = run.close(lambda: _conclusion(run, reason))
-        if run.error is not refused:
-            logger.error("%s", run.error)
+        if run.recording.error is not refused:
+            logger.error("%s", run.recording.error)
         self._crawler.stats.set_value(EXIT_CODE, int(summary["exit_code"]))
         for line in ending(summary, run.plan.out):
             logger.info("%s", line)
@@ -202,7 +195,7 @@ class RunKeeper:
 
 def _conclusion(run: Run, reason: str) -> dict[str, Any]:
     """The summary of a run that ended for Scrapy's *reason*."""
-    stop_reason = "disk" if run.error is not None else None if reason == "finished" else reason
+    stop_reason = "disk" if run.recording.error is not None else None if reason == "finished" else reason
     return run.summary(exit_code=_exit_code(run, stop_reason), stop_reason=stop_reason)
 
 
@@ -217,63 +210,10 @@ def _reason_to_stop(run: Run) -> str | None:
 
 
 def _exit_code(run: Run, stop_reason: str | None) -> ExitCode:
-    if run.error is not None:
+    if run.recording.error is not None:
         return ExitCode.DISK
     if stop_reason == "bad_list":
         return ExitCode.USAGE
     if stop_reason == "start_error":
         return ExitCode.BUG
     return run.tally.exit_code(run.plan.tolerance, complete=stop_reason is None)
-
-
-def _plan(settings: BaseSettings) -> Plan:
-    urls = settings["APIFETCH_URLS"]
-    params = settings["APIFETCH_PARAMS"] or ()
-    return Plan(
-        urls=urls,
-        out=output_directory(urls, settings["APIFETCH_OUT"]),
-        format=settings["APIFETCH_FORMAT"],
-        column=settings["APIFETCH_COLUMN"],
-        limit=settings["APIFETCH_LIMIT"],
-        raw=settings["APIFETCH_SAVE"] == "raw",
-        redo=settings["APIFETCH_REDO"],
-        redo_text=str(settings["APIFETCH_REDO"]),
-        number_duplicates=settings["APIFETCH_DUPLICATES"] == "fetch",
-        tolerance=settings["APIFETCH_MAX_FAILED"],
-        durability=settings["APIFETCH_DURABILITY"],
-        levels=settings["APIFETCH_FOLDER_LEVELS"],
-        identity={
-            "column": settings["APIFETCH_COLUMN"],
-            "params": ",".join(sorted({name for name, _ in params})),
-            "save": settings["APIFETCH_SAVE"],
-            "duplicates": settings["APIFETCH_DUPLICATES"],
-            "APIFETCH_FOLDER_LEVELS": str(settings["APIFETCH_FOLDER_LEVELS"]),
-        },
-        arguments={row.name: _shown(row, settings[row.setting]) for row in ARGUMENTS if row.ready},
-        policy=_policy(settings),
-        max_calls=settings.get("APIFETCH_MAX_CALLS"),
-        versions={
-            "apifetch": __version__,
-            "scrapy": scrapy.__version__,
-            "twisted": twisted.__version__,
-            "python": platform.python_version(),
-        },
-    )
-
-
-def _policy(settings: BaseSettings) -> Policy:
-    base_s, cap_s = settings["APIFETCH_RETRY_BASE_S"], settings["APIFETCH_RETRY_CAP_S"]
-    return Policy(
-        per_host=settings.getint("CONCURRENT_REQUESTS_PER_DOMAIN") or settings.getint("CONCURRENT_REQUESTS"),
-        rate=settings.get("APIFETCH_RATE"),
-        max_wait_s=settings["APIFETCH_MAX_WAIT"],
-        backoffs=backoffs(base_s, cap_s),
-        outage=outage(base_s, cap_s),
-    )
-
-
-def _shown(row: Argument, value: object) -> object:
-    """An argument for summary.json: as JSON can hold it, a secret as stars."""
-    if value is None or isinstance(value, int | float):
-        return value
-    return row.shown(str(value)) if value != () else None

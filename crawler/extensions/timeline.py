@@ -59,7 +59,7 @@ class Timeline:
     def spider_opened(self, spider: Spider) -> None:
         self._run = getattr(spider, "run", None)
         if self._run is not None:
-            self._run.listen(self._add, at_end=self._flush)
+            self._run.recording.listen(self._add, at_end=self._flush)
 
     def _add(self, record: Record) -> None:
         now = int(time.time())
@@ -78,10 +78,10 @@ class Timeline:
 
     def _flush(self) -> None:
         run, at, second, self._second = self._run, self._at, self._second, Second()
-        if run is None or run.error is not None or not second.calls:
+        if run is None or run.recording.error is not None or not second.calls:
             return
         rests, self._rests = run.traffic.rests - self._rests, run.traffic.rests
-        run.second(
+        run.recording.second(
             run.begun.run, at, second.calls, second.ok, second.refused, second.retries, rests, second.bytes,
             json.dumps(dict(sorted(second.latency.items()))), run.traffic.limit(self._workers),
         )  # fmt: skip

@@ -7,27 +7,24 @@ follow (each becomes a record of its own), and may change the record in `respons
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-from collections.abc import AsyncIterator, Iterable
-from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from scrapy import Request, Spider, signals
-from scrapy.exceptions import CloseSpider, UnsupportedURLSchemeError
+from scrapy.exceptions import CloseSpider
 from scrapy.settings import SETTINGS_PRIORITIES
 
 from crawler.arguments import ARGUMENTS, SETTINGS, Configured, read_arguments
-from crawler.exceptions import ArgumentError, BadURLError, ListError, StoppedError, StoreError
-from crawler.items import TICKET, Entry, Outcome, Record, Ticket
-from crawler.secrets import mask_url
+from crawler.exceptions import ListError, StoppedError, StoreError
+from crawler.items import TICKET, Outcome, Record, Ticket
 from crawler.sources import check_url
 from crawler.sources.feed import Feed
+from crawler.spiders.following import RECORD, child_of, no_record, outputs
 from crawler.spiders.outcomes import outcome_of_exception, outcome_of_response
 from crawler.spiders.records import make_record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from scrapy.crawler import Crawler
     from scrapy.http import Response
@@ -36,10 +33,6 @@ if TYPE_CHECKING:
 
     from crawler.run import Run
     from crawler.values import Hosts
-
-RECORD = "record"
-"""`response.meta` key under which `parse` finds the Record of the response."""
-
 
 AHEAD = 100
 """Requests that may wait for a worker. Answers come many at a time; whoever has no request then idles for two turns of
@@ -87,7 +80,7 @@ class ApiFetchSpider(Spider):
             yield self._request(ticket)
         try:
             async for batch in Feed(run.source).batches():
-                await run.room()
+                await run.recording.room()
                 for line in batch:
                     item = self._checked(run.take(line))
                     if isinstance(item, Ticket):
@@ -187,12 +180,12 @@ class ApiFetchSpider(Spider):
         late: list[Record] = []
         children: list[Ticket] = []
         try:
-            async for item in _outputs(callback(result, **cb_kwargs)):
+            async for item in outputs(callback(result, **cb_kwargs)):
                 if not isinstance(item, Request):
                     if item is not record:
-                        items.append(_no_record(item))
+                        items.append(no_record(item))
                     continue
-                child = self._checked(self.run.follow(self._child(item, record)))
+                child = self._checked(self.run.follow(child_of(item, record, self)))
                 if isinstance(child, Ticket):
                     children.append(child)
                     requests.append(self._request(child))
@@ -208,65 +201,3 @@ class ApiFetchSpider(Spider):
             record.outcome, record.error = Outcome.REJECTED, f"{callback.__name__}: {type(exc).__name__}: {exc}"
         record.children = children
         return [record, *late, *items, *requests]
-
-    def _child(self, request: Request, record: Record) -> Ticket:
-        """The ticket of a request that a page leads to. Raises ArgumentError for what JSON cannot hold."""
-        try:
-            target = check_url(request.url)
-        except BadURLError as exc:
-            raise UnsupportedURLSchemeError(f"a page leads to {mask_url(request.url)!r}: {exc}") from exc
-        headers = tuple(
-            (name.decode("latin-1"), value.decode("latin-1"))
-            for name, values in request.headers.items()
-            for value in values
-        )
-        entry = Entry(
-            url=request.url, target=target.target, authorization=target.authorization, line=None,
-            method=request.method, headers=headers, body=request.body,
-        )  # fmt: skip
-        meta = {name: value for name, value in request.meta.items() if name not in {TICKET, RECORD, "verbatim_url"}}
-        for name, value in (("cb_kwargs", request.cb_kwargs), ("meta", meta)):
-            _require_json(name, value)
-        return Ticket(
-            entry=entry, uuid=entry.uuid, shown_url=mask_url(request.url), parent=record.ticket,
-            callback=self._method_name(request.callback), errback=self._method_name(request.errback),
-            cb_kwargs=request.cb_kwargs, request_meta=meta,
-        )  # fmt: skip
-
-    def _method_name(self, callback: Any) -> str | None:
-        if callback is None:
-            return None
-        name = getattr(callback, "__name__", "")
-        if getattr(callback, "__self__", None) is not self or not hasattr(self, name):
-            raise ArgumentError("callback", callback, "a method of the spider: a followed request outlives the process")
-        return str(name)
-
-
-async def _outputs(result: Any) -> AsyncIterator[Any]:
-    """Whatever a callback may give back, one by one: nothing, an item, an iterable, a coroutine, an async iterator."""
-    if isawaitable(result):
-        result = await result
-    if isinstance(result, AsyncIterator):
-        async for item in result:
-            yield item
-    elif isinstance(result, Iterable) and not isinstance(result, (dict, str, bytes)):
-        for item in result:
-            yield item
-    elif result is not None:
-        yield result
-
-
-def _no_record(item: Any) -> Any:
-    if isinstance(item, Record):
-        raise TypeError("it yields a copy of the record: change the one in response.meta")
-    return item
-
-
-def _require_json(name: str, values: dict[str, Any]) -> None:
-    for key, value in values.items():
-        try:
-            json.dumps(value, allow_nan=False)
-        except (TypeError, ValueError) as exc:
-            raise ArgumentError(
-                f"{name}[{key!r}]", value, "a value that JSON can hold: a followed request outlives the process"
-            ) from exc

@@ -1,0 +1,77 @@
+"""The settings without an argument: said with -s, or in settings.py. Data, in the order of the documentation."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from crawler.arguments.rows import ready
+from crawler.values import (
+    METHODS,
+    TEXT,
+    UMASK,
+    choice,
+    seconds,
+    whole,
+)
+
+SETTINGS: Final = (
+    ready(
+        "APIFETCH_DURABILITY", choice("process", "batch", "strict"), default="batch",
+        setting="APIFETCH_DURABILITY",
+        says="what a record that says ok survives: `process`: the end of the program, however it comes; "
+        "`batch`: a power cut too, by one sync for all that is queued; `strict`: the same, by one per file",
+    ),
+    ready(
+        "APIFETCH_FOLDER_LEVELS", whole(0, 2), default="1", setting="APIFETCH_FOLDER_LEVELS",
+        says="levels of folders, 256 in each, between `responses/` and its files",
+    ),
+    ready(
+        "APIFETCH_DRAIN_S", seconds(zero=True), default="5", setting="APIFETCH_DRAIN_S",
+        says="seconds that calls in flight get to finish after a signal to stop",
+    ),
+    ready(
+        "APIFETCH_MAX_WAIT", seconds(zero=True), default="300", setting="APIFETCH_MAX_WAIT",
+        says="seconds that a run waits for an API that says when to come back; for more it ends with exit code "
+        "75 once nothing else is left to do",
+    ),
+    ready(
+        "APIFETCH_RETRY_METHODS", METHODS, setting="APIFETCH_RETRY_METHODS", note="none",
+        says="methods, as `POST,PATCH`, that are retried although the call may have been carried out",
+    ),
+    ready(
+        "APIFETCH_RETRY_BASE_S", seconds(zero=False), default="1", setting="APIFETCH_RETRY_BASE_S",
+        says="seconds that the first retry waits at the most; each further one waits up to twice as long",
+    ),
+    ready(
+        "APIFETCH_RETRY_CAP_S", seconds(zero=False), default="60", setting="APIFETCH_RETRY_CAP_S",
+        says="seconds that any retry waits at the most, unless the API asks for more",
+    ),
+    ready(
+        "APIFETCH_UMASK", UMASK, default="077", setting="APIFETCH_UMASK",
+        says="the permissions that are taken from what a run writes, in octal: `077` leaves its owner's only",
+    ),
+    ready(
+        "APIFETCH_HTTP_HANDLER", TEXT, setting="APIFETCH_HTTP_HANDLER",
+        note="libcurl's where pycurl is installed, else Scrapy's own",
+        says="the download handler that does the calls, by its dotted path",
+    ),
+    ready(
+        "APIFETCH_HTTP", choice("auto", "1.1", "2"), default="auto", setting="APIFETCH_HTTP",
+        says="the version of HTTP: `auto` is the best both sides speak over TLS, 1.1 without it",
+    ),
+    ready(
+        "APIFETCH_CONNECT_S", seconds(zero=False), default="10", setting="APIFETCH_CONNECT_S",
+        says="seconds for a connection: name, TCP and TLS",
+    ),
+    ready(
+        "APIFETCH_STALL_S", seconds(zero=True), default="15", setting="APIFETCH_STALL_S",
+        says="seconds without progress that end an attempt whose answer has begun; 0: `timeout` alone",
+    ),
+    ready(
+        "APIFETCH_CA_FILE", TEXT, setting="APIFETCH_CA_FILE",
+        note="`SSL_CERT_FILE`, `CURL_CA_BUNDLE`, `REQUESTS_CA_BUNDLE`, else certifi's",
+        says="the certificate authorities that are trusted, a PEM file",
+    ),
+    ready("APIFETCH_CLIENT_CERT", TEXT, setting="APIFETCH_CLIENT_CERT", says="a client's certificate, a PEM file"),
+    ready("APIFETCH_CLIENT_KEY", TEXT, setting="APIFETCH_CLIENT_KEY", says="its private key, a PEM file"),
+)  # fmt: skip

@@ -1,0 +1,71 @@
+"""From the settings of a crawl to the Plan of its run, in plain values."""
+
+from __future__ import annotations
+
+import platform
+from typing import TYPE_CHECKING
+
+import scrapy
+import twisted
+
+from crawler import __version__
+from crawler.arguments import ARGUMENTS, Argument
+from crawler.pacing import Policy, backoffs, outage
+from crawler.plan import Plan, output_directory
+
+if TYPE_CHECKING:
+    from scrapy.settings import BaseSettings
+
+
+def plan_of(settings: BaseSettings) -> Plan:
+    """The Plan that these settings, checked and typed, stand for."""
+    urls = settings["APIFETCH_URLS"]
+    params = settings["APIFETCH_PARAMS"] or ()
+    return Plan(
+        urls=urls,
+        out=output_directory(urls, settings["APIFETCH_OUT"]),
+        format=settings["APIFETCH_FORMAT"],
+        column=settings["APIFETCH_COLUMN"],
+        limit=settings["APIFETCH_LIMIT"],
+        raw=settings["APIFETCH_SAVE"] == "raw",
+        redo=settings["APIFETCH_REDO"],
+        redo_text=str(settings["APIFETCH_REDO"]),
+        number_duplicates=settings["APIFETCH_DUPLICATES"] == "fetch",
+        tolerance=settings["APIFETCH_MAX_FAILED"],
+        durability=settings["APIFETCH_DURABILITY"],
+        levels=settings["APIFETCH_FOLDER_LEVELS"],
+        identity={
+            "column": settings["APIFETCH_COLUMN"],
+            "params": ",".join(sorted({name for name, _ in params})),
+            "save": settings["APIFETCH_SAVE"],
+            "duplicates": settings["APIFETCH_DUPLICATES"],
+            "APIFETCH_FOLDER_LEVELS": str(settings["APIFETCH_FOLDER_LEVELS"]),
+        },
+        arguments={row.name: _shown(row, settings[row.setting]) for row in ARGUMENTS if row.ready},
+        policy=_policy(settings),
+        max_calls=settings.get("APIFETCH_MAX_CALLS"),
+        versions={
+            "apifetch": __version__,
+            "scrapy": scrapy.__version__,
+            "twisted": twisted.__version__,
+            "python": platform.python_version(),
+        },
+    )
+
+
+def _policy(settings: BaseSettings) -> Policy:
+    base_s, cap_s = settings["APIFETCH_RETRY_BASE_S"], settings["APIFETCH_RETRY_CAP_S"]
+    return Policy(
+        per_host=settings.getint("CONCURRENT_REQUESTS_PER_DOMAIN") or settings.getint("CONCURRENT_REQUESTS"),
+        rate=settings.get("APIFETCH_RATE"),
+        max_wait_s=settings["APIFETCH_MAX_WAIT"],
+        backoffs=backoffs(base_s, cap_s),
+        outage=outage(base_s, cap_s),
+    )
+
+
+def _shown(row: Argument, value: object) -> object:
+    """An argument for summary.json: as JSON can hold it, a secret as stars."""
+    if value is None or isinstance(value, int | float):
+        return value
+    return row.shown(str(value)) if value != () else None
