@@ -105,12 +105,14 @@ def snapshot(directory: Path) -> dict[str, tuple[int, int]]:
 @pytest.mark.parametrize(
     "trial",
     [
-        Trial(kills=4, lines=400),
-        Trial(kills=4, lines=20, pages=20, seed=2),
-        Trial(kills=3, lines=300, redo=True, seed=3),
-        Trial(kills=2, lines=60, workers=1, seed=4),
+        Trial(kills=5, lines=400),
+        Trial(kills=3, lines=20, kind="pages", seed=2),
+        Trial(kills=3, lines=300, kind="redo", seed=4),
+        Trial(kills=2, lines=200, kind="retries", seed=3),
+        Trial(kills=1, lines=60, kind="one worker", seed=1),
     ],
-    ids=["plain", "pages", "redo", "one worker"],
+    ids=lambda trial: trial.kind,
 )
-def test_kill_9_at_any_moment_loses_tears_and_doubles_nothing(api: ApiServer, tmp_path: Path, trial: Trial) -> None:
+def test_an_end_at_any_moment_loses_tears_and_doubles_nothing(api: ApiServer, tmp_path: Path, trial: Trial) -> None:
+    """SIGKILL of the command, of its writer, of both; SIGTERM; SIGINT twice."""
     run_trial(trial, api, tmp_path)
