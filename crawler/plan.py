@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from crawler.credentials import Secrets
 from crawler.pacing import Policy
 from crawler.sources import list_name
 from crawler.store.ledger import NAME
@@ -25,7 +26,7 @@ class Plan:
 
     urls: the list's path, `-` for stdin. identity: the arguments that change what is fetched.
     arguments, versions: for the record. levels: folder levels below responses/ and errors/.
-    policy: what holds for every host. max_calls: None for any number.
+    policy: what holds for every host. max_calls: None for any number. secrets: the values of `${NAME}`.
     """
 
     urls: str
@@ -45,6 +46,7 @@ class Plan:
     versions: Mapping[str, str]
     policy: Policy = field(default_factory=lambda: Policy(per_host=20))
     max_calls: int | None = None
+    secrets: Secrets = field(default_factory=lambda: Secrets((), environ={}))
 
     @property
     def path(self) -> str:

@@ -198,6 +198,10 @@ class MaskFilter(logging.Filter):
 
     def __init__(self, masker: Masker) -> None:
         super().__init__()
+        self.use(masker)
+
+    def use(self, masker: Masker) -> None:
+        """Mask with this one from now on."""
         self._masker = masker
 
     def filter(self, record: logging.LogRecord) -> bool:

@@ -31,11 +31,11 @@ PLANNED = [row for row in ARGUMENTS if not row.ready]
 VALID = {
     "urls": "list.csv", "format": "csv.gz", "column": "link", "headers": '{"X": "a"}', "params": '{"a": 1}',
     "hosts": "api.example.com", "out": "there", "save": "raw", "workers": "64", "per_host": "8", "retries": "0",
-    "rate": "5/s,100/d", "max_calls": "7",
+    "rate": "5/s,100/d", "max_calls": "7", "env_file": "/dev/null",
     "timeout": "2.5", "max_failed": "1%", "redo": "failed", "duplicates": "fetch", "limit": "10", "echo": "status",
     "APIFETCH_DURABILITY": "strict", "APIFETCH_FOLDER_LEVELS": "2", "APIFETCH_DRAIN_S": "0", "APIFETCH_UMASK": "022",
     "APIFETCH_MAX_WAIT": "0", "APIFETCH_RETRY_METHODS": "POST", "APIFETCH_RETRY_BASE_S": "0.5",
-    "APIFETCH_RETRY_CAP_S": "2",
+    "APIFETCH_RETRY_CAP_S": "2", "APIFETCH_SECRET_COMMAND": "token-of 'my api'",
     "APIFETCH_HTTP_HANDLER": "package.Handler", "APIFETCH_HTTP": "1.1", "APIFETCH_CONNECT_S": "3",
     "APIFETCH_STALL_S": "0", "APIFETCH_CA_FILE": "ca.pem", "APIFETCH_CLIENT_CERT": "me.pem",
     "APIFETCH_CLIENT_KEY": "me.key",
@@ -82,6 +82,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
         "APIFETCH_COLUMN": "url",
         "APIFETCH_HEADERS": "()",
         "APIFETCH_PARAMS": "()",
+        "APIFETCH_ENV_FILE": "None",
         "APIFETCH_HOSTS": "None",
         "APIFETCH_OUT": "out/%(name)s",
         "APIFETCH_SAVE": "envelope",
@@ -103,6 +104,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
         "APIFETCH_RETRY_METHODS": "None",
         "APIFETCH_RETRY_BASE_S": "1.0",
         "APIFETCH_RETRY_CAP_S": "60.0",
+        "APIFETCH_SECRET_COMMAND": "None",
         "APIFETCH_UMASK": str(0o077),
         "APIFETCH_HTTP_HANDLER": "None",
         "APIFETCH_HTTP": "auto",
@@ -235,6 +237,7 @@ def test_column_and_a_format_without_columns_exclude_each_other() -> None:
 
 
 OTHER = {
+    "env_file": "other.env",
     "rate": "6/s",
     "max_calls": "8",
     "urls": "b.txt",

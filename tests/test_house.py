@@ -24,6 +24,7 @@ CRAWLER = PROJECT / "crawler"
 PURE = {
     "accounting",
     "arguments",
+    "credentials",
     "exceptions",
     "items",
     "pacing",

@@ -64,10 +64,12 @@ _SECRETS: Final = f"""
     API_KEY=... {USAGE} -a hosts=api.example.com -a 'headers={{"Authorization": "Bearer ${{API_KEY}}"}}'
 
 A value of `headers` or `params` may hold `${{NAME}}`, the name of an environment variable: letters, digits
-and `_`, no digit first. It is filled in where the request goes out, for the hosts of `hosts` alone, so
-`hosts` is required then. A variable that is not set, is empty, or holds a line break is an error before the
-first request, and so is a `${{` that begins no name. There is no escape: filling in is done once, so a value
-that must hold `${{X}}` itself can come from a variable.
+and `_`, no digit first. What `APIFETCH_SECRET_COMMAND` prints goes before `env_file`, and that before the
+environment. It is filled in where the request goes out, for the hosts of `hosts` alone, so `hosts` is
+required then. A variable that is not set, is empty, or holds a line break is an error before the first
+request, and so is a `${{` that begins no name. There is no escape: filling in is done once, so a value that
+must hold `${{X}}` itself can come from a variable. What a run does when the API refuses what was filled in is
+told in [Credentials](credentials.md).
 
 In logs and reports, `***` stands for such values and for what looks like a key in a URL: passwords before
 `@`, and parameters whose names end in words such as `key`, `token`, `secret`, `password` or `signature`.

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from crawler.arguments.settings import SETTINGS
 from crawler.arguments.table import ARGUMENTS, USAGE
-from crawler.exceptions import ArgumentError
+from crawler.credentials import expected_of, read_env_file
+from crawler.exceptions import ArgumentError, SecretError
 from crawler.secrets import STARS, is_key_name, mask_url, names_in
-from crawler.values import UNPRINTABLE, URLS, read_later
+from crawler.values import URLS, read_later
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -114,17 +115,19 @@ def _check_together(values: Mapping[str, Any], said: Collection[str]) -> None:
 
 
 def _check_secrets(values: Mapping[str, Any], environ: Mapping[str, str]) -> None:
+    """What only the command of APIFETCH_SECRET_COMMAND knows is looked at when the run opens."""
     used = list(_used_names(values))
     if used and values["APIFETCH_HOSTS"] is None:
         raise HostsNeededError(tuple(dict.fromkeys(name for _, name in used)))
-    for argument, name in used:
-        if not environ.get(name):
-            expected = f"{name} to be set in the environment, and not to be empty"
-        elif UNPRINTABLE.search(environ[name]):
-            expected = f"{name} to hold no line break and no other control character"
-        else:
-            continue
-        raise ArgumentError(argument, f"${{{name}}}", expected)
+    env_file, command = values["APIFETCH_ENV_FILE"], values["APIFETCH_SECRET_COMMAND"]
+    try:
+        found = {**environ, **(read_env_file(env_file) if env_file else {})}
+    except SecretError as exc:
+        raise ArgumentError("env_file", env_file, f"a file of lines NAME=VALUE ({exc})") from exc
+    where = f"{env_file} or the environment" if env_file else "the environment"
+    for argument, name in used if command is None else ():
+        if expected := expected_of(name, found.get(name), where):
+            raise ArgumentError(argument, f"${{{name}}}", expected)
 
 
 def _used_names(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -6,6 +6,7 @@ from typing import Final
 
 from crawler.arguments.rows import ready
 from crawler.values import (
+    COMMAND,
     METHODS,
     TEXT,
     UMASK,
@@ -45,6 +46,11 @@ SETTINGS: Final = (
     ready(
         "APIFETCH_RETRY_CAP_S", seconds(zero=False), default="60", setting="APIFETCH_RETRY_CAP_S",
         says="seconds that any retry waits at the most, unless the API asks for more",
+    ),
+    ready(
+        "APIFETCH_SECRET_COMMAND", COMMAND, setting="APIFETCH_SECRET_COMMAND", private=True,
+        says="a command that prints lines `NAME=VALUE`, in which `${NAME}` is looked up first; run at the start, and "
+        "again when credentials are refused",
     ),
     ready(
         "APIFETCH_UMASK", UMASK, default="077", setting="APIFETCH_UMASK",

@@ -53,9 +53,10 @@ ARGUMENTS: Final = (
         "`${NAME}`; not part of a record's name, never stored",
     ),
     planned("pass_env", "names of environment variables that the *list* may use as `${NAME}`"),
-    planned(
-        "env_file",
-        "where `${NAME}` is looked up besides the environment; read again when credentials are refused",
+    ready(
+        "env_file", TEXT,
+        says="a file of lines `NAME=VALUE` in which `${NAME}` is looked up before the environment; read again when "
+        "credentials are refused",
     ),
     ready(
         "hosts", HOSTS, note="any",

@@ -15,7 +15,7 @@ from scrapy import signals
 from scrapy.exceptions import CloseSpider, NotConfigured
 
 from crawler.accounting import ExitCode
-from crawler.exceptions import ApiFetchError, ListError, OtherListError, OtherRunError, StoreError
+from crawler.exceptions import ApiFetchError, ListError, OtherListError, OtherRunError, SecretError, StoreError
 from crawler.extensions.planning import plan_of
 from crawler.extensions.runlog import RunLog
 from crawler.extensions.words import ending, opening
@@ -43,6 +43,7 @@ _REFUSALS: Final = (
     (OtherRunError, ExitCode.OTHER_RUN, "other_run"),
     (ListError, ExitCode.USAGE, "bad_list"),
     (OtherListError, ExitCode.USAGE, "other_list"),
+    (SecretError, ExitCode.USAGE, "no_secret"),
     (StoreError, ExitCode.DISK, "disk"),
 )
 
@@ -79,26 +80,26 @@ class RunKeeper:
     # Opening
 
     def spider_opened(self, spider: Spider) -> None:
-        plan = plan_of(self._crawler.settings)
         os.umask(self._crawler.settings["APIFETCH_UMASK"])  # what a run writes is its owner's only
         try:
+            plan = plan_of(self._crawler.settings)
             self._run = Run(plan, on_disk_error=self._disk_refused)
         except ApiFetchError as exc:
             self._refuse(exc)
-        assert self._run is not None
-        self._log = RunLog(plan.out, self._crawler.settings)
+            raise
+        self._log = RunLog(plan.out, self._crawler.settings, plan.secrets)
         spider.run = self._run  # type: ignore[attr-defined]  # where spider, pipeline and middlewares find it
         for line in opening(self._run):
             logger.info("%s", line)
         self._watch = asyncio.ensure_future(self._watch_for_stop())
 
     def _refuse(self, exc: ApiFetchError) -> None:
+        """Raise CloseSpider with the exit code that this means; return for what no run should ever raise."""
         logger.error("%s", exc)
         for kind, code, reason in _REFUSALS:
             if isinstance(exc, kind):
                 self._crawler.stats.set_value(EXIT_CODE, int(code))
                 raise CloseSpider(reason) from exc
-        raise exc
 
     # Stopping
 

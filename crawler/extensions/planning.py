@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,8 @@ import scrapy
 import twisted
 
 from crawler import __version__
-from crawler.arguments import ARGUMENTS, Argument
+from crawler.arguments import ARGUMENTS, Argument, environment_names
+from crawler.credentials import Secrets
 from crawler.pacing import Policy, backoffs, outage
 from crawler.plan import Plan, output_directory
 
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def plan_of(settings: BaseSettings) -> Plan:
-    """The Plan that these settings, checked and typed, stand for."""
+    """The Plan that these settings, checked and typed, stand for. Raises SecretError."""
     urls = settings["APIFETCH_URLS"]
     params = settings["APIFETCH_PARAMS"] or ()
     return Plan(
@@ -44,6 +46,7 @@ def plan_of(settings: BaseSettings) -> Plan:
         arguments={row.name: _shown(row, settings[row.setting]) for row in ARGUMENTS if row.ready},
         policy=_policy(settings),
         max_calls=settings.get("APIFETCH_MAX_CALLS"),
+        secrets=_secrets(settings),
         versions={
             "apifetch": __version__,
             "scrapy": scrapy.__version__,
@@ -51,6 +54,12 @@ def plan_of(settings: BaseSettings) -> Plan:
             "python": platform.python_version(),
         },
     )
+
+
+def _secrets(settings: BaseSettings) -> Secrets:
+    names = environment_names({name: settings[name] or () for name in ("APIFETCH_HEADERS", "APIFETCH_PARAMS")})
+    env_file, command = settings.get("APIFETCH_ENV_FILE"), settings.get("APIFETCH_SECRET_COMMAND")
+    return Secrets(names, environ=os.environ, env_file=env_file, command=command if names else None)
 
 
 def _policy(settings: BaseSettings) -> Policy:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from crawler.arguments import environment_names
 from crawler.secrets import Masker, MaskFilter, filled_query
 
 if TYPE_CHECKING:
@@ -16,17 +14,19 @@ if TYPE_CHECKING:
 
     from scrapy.settings import BaseSettings
 
+    from crawler.credentials import Secrets
+
 logger = logging.getLogger("apifetch")
 
 
 class RunLog:
     """Writes the log of one run into its output directory until `close`."""
 
-    def __init__(self, directory: Path, settings: BaseSettings) -> None:
-        names = environment_names({name: settings[name] for name in ("APIFETCH_HEADERS", "APIFETCH_PARAMS")})
-        secrets = {name: os.environ[name] for name in names}
-        query = filled_query(settings["APIFETCH_PARAMS"] or (), secrets)
-        self._mask = MaskFilter(Masker(secrets.values(), query=query))
+    def __init__(self, directory: Path, settings: BaseSettings, secrets: Secrets) -> None:
+        self._secrets = secrets
+        self._params = settings["APIFETCH_PARAMS"] or ()
+        self._mask = MaskFilter(self._masker())
+        secrets.listen(lambda: self._mask.use(self._masker()))
         self._handler = _open(directory / "run.log")
         self._handler.setFormatter(logging.Formatter(settings["LOG_FORMAT"], settings["LOG_DATEFORMAT"]))
         self._handler.setLevel(settings["LOG_LEVEL"])
@@ -40,6 +40,9 @@ class RunLog:
         logging.root.removeHandler(self._handler)
         with suppress(OSError):
             self._handler.close()
+
+    def _masker(self) -> Masker:
+        return Masker(self._secrets.known, query=filled_query(self._params, self._secrets.values))
 
 
 def _open(path: Path) -> logging.Handler:

@@ -6,11 +6,12 @@ the others is arguments.py's to know.
 
 from crawler.values.again import REDO, TOLERANCE, Redo, Tolerance
 from crawler.values.hosts import HOSTS, Hosts
-from crawler.values.kinds import METHODS, TEXT, UMASK, Kind, choice, seconds, whole
+from crawler.values.kinds import COMMAND, METHODS, TEXT, UMASK, Kind, choice, seconds, whole
 from crawler.values.pairs import HEADERS, PARAMS, UNPRINTABLE, Pairs
 from crawler.values.places import FORMAT, OUT, URLS, read_later
 
 __all__ = [
+    "COMMAND",
     "FORMAT",
     "HEADERS",
     "HOSTS",

@@ -7,6 +7,7 @@ does no harm. It raises ValueError, whose text may say more than the kind's `exp
 from __future__ import annotations
 
 import re
+import shlex
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -103,3 +104,13 @@ def _methods(value: object) -> tuple[str, ...]:
 
 
 METHODS: Final = Kind(_methods, "HTTP methods, with commas between")
+
+
+def _command(value: object) -> tuple[str, ...]:
+    words = tuple(shlex.split(value) if isinstance(value, str) else texts(value))
+    if not words:
+        raise ValueError
+    return words
+
+
+COMMAND: Final = Kind(_command, "a command and its words, as a shell would take them apart; there is no shell")

@@ -1,4 +1,4 @@
-"""A thin handler around the real one: what is secret, or ours alone, is filled in here and nowhere else.
+"""A thin handler around the real one: what is secret, or ours alone, is filled in on this way and on no other.
 
 So `request.url`, `response.url`, logs, signals, stats and every middleware see the text with `${NAME}`
 unfilled and `params` left out. It also counts who is on the wire: for pacing, at the moment at which a call goes
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -24,11 +23,10 @@ from scrapy.exceptions import (
 )
 from scrapy.utils.misc import build_from_crawler, load_object
 
-from crawler.arguments import environment_names
-from crawler.exceptions import ForbiddenHostError, StoppedError
-from crawler.items import HOST, TICKET, Outcome
+from crawler.exceptions import StoppedError
+from crawler.items import HOST, Outcome
 from crawler.pacing import Cause, Ending, read_ending
-from crawler.secrets import Masker, fill, filled_query, names_in
+from crawler.wire.filling import Filling
 
 if TYPE_CHECKING:
     from scrapy import Request
@@ -36,7 +34,6 @@ if TYPE_CHECKING:
     from scrapy.http import Response
 
     from crawler.run import Run
-    from crawler.values import Hosts
 
 logger = logging.getLogger("apifetch")
 
@@ -72,19 +69,7 @@ class FillingHandler(BaseDownloadHandler):
         settings = crawler.settings
         self._real = real
         self._timeout_s = settings.getfloat("DOWNLOAD_TIMEOUT")
-        self._hosts: Hosts | None = settings["APIFETCH_HOSTS"]
-        headers, params = settings["APIFETCH_HEADERS"] or (), settings["APIFETCH_PARAMS"] or ()
-        names = environment_names({"APIFETCH_HEADERS": headers, "APIFETCH_PARAMS": params})
-        secrets = {name: os.environ[name] for name in names}
-        self._filled: dict[str, tuple[list[bytes], list[bytes]]] = {}  # name -> values unfilled, filled
-        for name, value in headers:
-            if names_in(value):
-                unfilled, filled = self._filled.setdefault(name, ([], []))
-                unfilled.append(value.encode())
-                filled.append(fill(value, secrets).encode())
-        self._query = filled_query(params, secrets)
-        self._secret_query = any(names_in(value) for _, value in params)
-        self._mask = Masker(secrets.values(), query=self._query).mask
+        self._filling = Filling(settings)
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -97,7 +82,7 @@ class FillingHandler(BaseDownloadHandler):
         if run.stopping.begun.is_set():
             raise StoppedError("the run is stopping")
         request.meta.setdefault("download_timeout", self._timeout_s)
-        filled = self._fill(request)
+        filled = self._filling.fill(request, run.plan.secrets)
         host = request.meta.get(HOST) or urlsplit(request.url).hostname or ""
         traffic = run.traffic
         if traffic.may_go(host, time.monotonic(), request) is not None:
@@ -119,7 +104,7 @@ class FillingHandler(BaseDownloadHandler):
             if isinstance(exc, OUT_OF_REACH) and getattr(exc, "outcome", None) not in ITS_OWN:
                 ending = NETWORK
             # what it says of the request as it went out
-            exc.args = tuple(self._mask(arg) if isinstance(arg, str) else arg for arg in exc.args)
+            exc.args = tuple(self._filling.mask(arg) if isinstance(arg, str) else arg for arg in exc.args)
             raise
         finally:
             run.stopping.calls.discard(task)
@@ -133,28 +118,6 @@ class FillingHandler(BaseDownloadHandler):
 
     async def close(self) -> None:
         await self._real.close()
-
-    def _fill(self, request: Request) -> Request:
-        """The request that goes out. Raises ForbiddenHostError rather than send a secret where it may not go."""
-        listed = self._query and TICKET in request.meta and not request.meta.get("redirect_times")
-        secret = {
-            name: filled
-            for name, (unfilled, filled) in self._filled.items()
-            if name in request.headers and request.headers.getlist(name) == unfilled
-        }
-        if not listed and not secret:
-            return request
-        if secret or self._secret_query:
-            target = urlsplit(request.url)
-            if self._hosts is None or not self._hosts.allows(target.hostname or "", target.port, target.scheme):
-                raise ForbiddenHostError(f"{target.hostname} is not among hosts={self._hosts}: it gets no secret")
-        url = request.url
-        if listed:
-            url += ("&" if "?" in url else "?") + self._query
-        headers = request.headers.copy()
-        for name, values in secret.items():
-            headers.setlist(name, values)
-        return request.replace(url=url, headers=headers)
 
 
 async def _turn(request: Request, host: str, run: Run) -> None:

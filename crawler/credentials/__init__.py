@@ -1,0 +1,9 @@
+"""What opens the API's door: the values of `${NAME}`, and what to do when the API refuses them.
+
+Owns: where secrets are read, and read again. Where they are filled in is the wire's to know, how they are kept out
+of texts is crawler.secrets'. Knows no request.
+"""
+
+from crawler.credentials.values import Secrets, expected_of, read_env_file
+
+__all__ = ["Secrets", "expected_of", "read_env_file"]
