@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 from pydispatch.dispatcher import Anonymous, Any, connections
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sized
-
     from scrapy.crawler import Crawler
 
 _ANY_SENDER = (id(Any), id(Anonymous))
@@ -19,15 +17,24 @@ _ANY_SENDER = (id(Any), id(Anonymous))
 
 def receivers(crawler: Crawler, signal: object) -> int:
     """How many receivers are connected to *signal* of this crawler, or to all signals, or of all senders."""
-    count = _of(connections.get(id(crawler)), signal)
+    own = connections.get(id(crawler))
+    count = 0
+    if own is not None:
+        if signal in own:
+            count = len(own[signal])
+        if Any in own:
+            count += len(own[Any])
     for sender in _ANY_SENDER:
         if sender in connections:
-            count += _of(connections[sender], signal)
+            count += sum(len(connections[sender].get(key, ())) for key in (signal, Any))
     return count
 
 
-def _of(by_signal: Mapping[object, Sized] | None, signal: object) -> int:
-    if by_signal is None:
-        return 0
-    count = len(by_signal[signal]) if signal in by_signal else 0
-    return count + len(by_signal[Any]) if Any in by_signal else count
+def is_heard(crawler: Crawler, signals: frozenset[object]) -> bool:
+    """Whether anyone receives one of *signals*: one question for all, where mostly nobody does."""
+    own = connections.get(id(crawler))
+    if (own is None or (Any not in own and own.keys().isdisjoint(signals))) and connections.keys().isdisjoint(
+        _ANY_SENDER
+    ):
+        return False
+    return any(receivers(crawler, signal) for signal in signals)

@@ -39,8 +39,13 @@ class StorePipeline:
         run: Run = self._crawler.spider.run  # type: ignore[union-attr]  # set by the RunKeeper
         if not run.recording.has_room:
             return False
-        mend(item)
-        run.recording.put_nowait(item)
+        if not item.untouched:
+            mend(item)
+        try:
+            run.recording.put_nowait(item)
+        except UnicodeEncodeError:  # half a surrogate pair, which a list's columns may hold
+            mend(item)
+            run.recording.put_nowait(item)
         return True
 
     async def process_item(self, item: Any) -> Any:

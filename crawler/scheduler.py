@@ -14,10 +14,10 @@ import time
 from typing import TYPE_CHECKING, Self
 
 from scrapy.core.scheduler import BaseScheduler
-from scrapy.utils.httpobj import urlparse_cached
 
 from crawler.items import HOST, NOT_BEFORE, PUT_BACK
 from crawler.pacing import Policy, Traffic
+from crawler.values import host_of
 from crawler.waking import wake
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class ListScheduler(BaseScheduler):
         meta = request.meta
         host = meta.get(HOST)
         if host is None:
-            host = meta[HOST] = urlparse_cached(request).hostname or ""
+            host = meta[HOST] = host_of(request.url)
         if meta.pop(PUT_BACK, None):
             self._traffic.put_back(host, request, request.priority)
             return True

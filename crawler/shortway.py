@@ -35,7 +35,7 @@ from twisted.python.failure import Failure
 from crawler.heard import receivers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
     from scrapy.crawler import Crawler
     from twisted.internet.defer import Deferred
@@ -53,6 +53,10 @@ SPIDER_HOOKS: Final = ("process_spider_input", "process_spider_output", "process
 
 REPEATED: Final = (
     ExecutionEngine._start_scheduled_request,
+    ExecutionEngine._start_scheduled_requests,
+    ExecutionEngine._start_request_processing,
+    ExecutionEngine._process_start_next,
+    ExecutionEngine.crawl,
     ExecutionEngine._download,
     ExecutionEngine._handle_downloader_output,
     ExecutionEngine._remove_request,
@@ -106,7 +110,9 @@ class ShortWay:
         """Take the place of the engine's methods, as far as this crawl's components allow."""
         if self._fetch_to is not None:
             self._engine._start_scheduled_request = self.start_scheduled_request
+            self._engine._start_scheduled_requests = self.start_scheduled_requests
             self._engine._schedule_request = self.schedule_request
+            self._engine._start = self.start(self._engine._start)
         self._engine._slot.nextcall.schedule = self.schedule_next_call
         if self._take is not None:
             self._scraper.enqueue_scrape = self.enqueue_scrape  # type: ignore[method-assign, assignment]
@@ -133,6 +139,30 @@ class ShortWay:
         self._counts.clear()
 
     # The engine's steps
+
+    async def start(self, outputs: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        """What `start()` yields; requests are scheduled, and sent if a worker is free, before the next is asked for.
+
+        The engine would take them one by one, and wait for a turn of the event loop after each.
+        """
+        engine = self._engine
+        async for output in outputs:
+            if isinstance(output, Request) and engine.spider is not None:
+                engine._schedule_request(output)
+                self.start_scheduled_requests()
+            else:
+                yield output
+
+    def start_scheduled_requests(self) -> None:
+        engine = self._engine
+        slot = engine._slot
+        if slot is None or slot.closing is not None or engine.paused:
+            return
+        while not engine.needs_backout():
+            if not self.start_scheduled_request():
+                break
+        if slot.close_if_idle and engine.spider_is_idle():
+            engine._spider_idle()
 
     def schedule_request(self, request: Request) -> None:
         if self._is_heard(signals.request_scheduled):
@@ -171,7 +201,7 @@ class ShortWay:
                 scraped = self._scraper.enqueue_scrape(result, request)
                 if scraped is not None:
                     scraped.addBoth(lambda _: self._left(request))
-                    self._engine._start_scheduled_requests()  # the worker is free, whatever the callback waits for
+                    self.start_scheduled_requests()  # the worker is free, whatever the callback waits for
                     return
         except Exception:
             logger.exception("Error while handling downloader output", extra={"spider": self._engine.spider})
@@ -192,7 +222,7 @@ class ShortWay:
     def _left(self, request: Request) -> None:
         """At once the next one, if there is one: the engine would have itself called by the reactor for it."""
         self._engine._slot.remove_request(request)
-        self._engine._start_scheduled_requests()
+        self.start_scheduled_requests()
 
     # The scraper's
 

@@ -118,10 +118,10 @@ def test_a_call_that_a_page_leads_to_once_more_is_a_duplicate(api: ApiServer, cr
 
 def test_a_killed_run_forgets_no_page_and_none_of_its_arguments(api: ApiServer, crawl: Crawl) -> None:
     how = follower(crawl)
-    running = crawl([api.url("/pages/x/1?last=5&delay_ms=300")], wait=False, **how)
-    running.wait_for(lambda: outcomes(running.output) == {"ok": 3, "pending": 1})
+    running = crawl([api.url("/pages/x/1?last=5&delay_ms=600")], wait=False, **how)
+    running.wait_for(lambda: outcomes(running.output).get("ok", 0) >= 2)
     running.kill()
     result = crawl("items.txt", **how)
     assert audit(result, 0)["equation"]["followed"] == 4
-    assert json.loads(by_url(result)[api.url("/pages/x/5?last=5&delay_ms=300")]["meta"]) == {"above": [1, 2, 3, 4]}
+    assert json.loads(by_url(result)[api.url("/pages/x/5?last=5&delay_ms=600")]["meta"]) == {"above": [1, 2, 3, 4]}
     assert outcomes(result) == {"ok": 5}

@@ -76,12 +76,21 @@ PRIVATE_OF_SCRAPY: dict[tuple[str, str], str] = {
     ("crawler.shortway", f"scrapy.core.{name}"): "its text is compared with what was read, by test_shortway"
     for name in (
         "engine.ExecutionEngine._start_scheduled_request",
+        "engine.ExecutionEngine._start_scheduled_requests",
+        "engine.ExecutionEngine._start_request_processing",
+        "engine.ExecutionEngine._process_start_next",
         "engine.ExecutionEngine._download",
         "engine.ExecutionEngine._handle_downloader_output",
         "engine.ExecutionEngine._remove_request",
         "engine.ExecutionEngine._schedule_request",
         "scraper.Scraper._scrape",
         "scraper.Scraper._process_spidermw_output_async",
+    )
+} | {
+    ("crawler.downloader.hooks", f"scrapy.{name}"): "its text is compared with what was read, by test_shortway"
+    for name in (
+        "core.downloader.handlers.DownloadHandlers._load_handler",
+        "downloadermiddlewares.httpproxy.HttpProxyMiddleware._set_proxy_and_creds",
     )
 }
 """(module, private name) -> why there is no public way. Each is a bet on Scrapy's next version."""

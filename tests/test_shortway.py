@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from crawler.shortway import REPEATED
+from crawler import shortway
+from crawler.downloader import hooks
 
 if TYPE_CHECKING:
     from tests.harness import ApiServer, Crawl
 
 READ: Final = {
     "ExecutionEngine._start_scheduled_request": "92e88b0d07c0249c",
+    "ExecutionEngine._start_scheduled_requests": "667c213bbbeaf197",
+    "ExecutionEngine._start_request_processing": "4fa182f2d7083737",
+    "ExecutionEngine._process_start_next": "c3d1877cbaecdd7f",
+    "ExecutionEngine.crawl": "cd20c383f5de19fd",
     "ExecutionEngine._download": "c058b362cce44dab",
     "ExecutionEngine._handle_downloader_output": "5457d73c802cf4e7",
     "ExecutionEngine._remove_request": "82e86f8751677b88",
@@ -26,14 +31,21 @@ READ: Final = {
     "Scraper.start_itemproc_async": "7c63d9dcc74a8f5a",
     "CallLaterOnce": "b8996637092651a0",
     "CoreStats": "341a8c1eb9856ccc",
+    "DefaultHeadersMiddleware.process_request": "b8524557aebee688",
+    "UserAgentMiddleware.process_request": "810ef5a530c962a4",
+    "HttpProxyMiddleware.process_request": "2df171aa78a554b3",
+    "HttpProxyMiddleware._set_proxy_and_creds": "9ffe2b952f375e68",
+    "DownloadHandlers.download_request_async": "9fd46ac136e94ff3",
+    "DownloadHandlers._load_handler": "db4be0c723aa59c6",
 }
-"""SHA-256 of each text of Scrapy's that crawler/shortway.py repeats, as it was when it was read."""
+"""SHA-256 of each text of Scrapy's that shortway.py and downloader/hooks.py repeat, as it was when it was read."""
 
 
 def test_scrapy_does_what_the_short_way_repeats() -> None:
-    """Else read what changed there, do the same in crawler/shortway.py, and note the new text here."""
+    """Else read what changed there, do the same here, and note the new text above."""
     found = {
-        thing.__qualname__: hashlib.sha256(inspect.getsource(thing).encode()).hexdigest()[:16] for thing in REPEATED
+        thing.__qualname__: hashlib.sha256(inspect.getsource(thing).encode()).hexdigest()[:16]
+        for thing in (*shortway.REPEATED, *hooks.REPEATED)
     }
     assert found == READ
 
@@ -112,12 +124,15 @@ def test_the_stats_are_those_of_the_long_way(api: ApiServer, crawl: Crawl, more:
     assert listen(crawl, api, HEARD=[], **more)["stats"] == long["stats"]
 
 
-@pytest.mark.parametrize("name", SIGNALS)
-def test_who_listens_to_a_signal_hears_it_as_often(api: ApiServer, crawl: Crawl, name: str) -> None:
-    long = listen(crawl, api, HEARD=[name], ITEM_PROCESSOR="scrapy.pipelines.ItemPipelineManager")
-    short = listen(crawl, api, HEARD=[name])
-    assert short == long
-    assert bool(long["heard"].get(name)) is (name != "item_dropped")
+def test_who_listens_to_a_signal_hears_it_as_often(api: ApiServer, crawl: Crawl) -> None:
+    """One at a time: each is what makes that step go Scrapy's own way."""
+    long = listen(crawl, api, HEARD=SIGNALS, ITEM_PROCESSOR="scrapy.pipelines.ItemPipelineManager")
+    short = [listen(crawl, api, HEARD=[name]) for name in SIGNALS]
+    assert {name: heard["heard"].get(name) for name, heard in zip(SIGNALS, short, strict=True)} == {
+        name: long["heard"].get(name) for name in SIGNALS
+    }
+    assert [heard["stats"] for heard in short] == [long["stats"]] * len(SIGNALS)
+    assert {name for name in SIGNALS if not long["heard"].get(name)} == {"item_dropped"}
 
 
 def test_an_empty_scheduler_and_an_idle_spider_are_heard_of(api: ApiServer, crawl: Crawl) -> None:

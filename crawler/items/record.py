@@ -116,6 +116,7 @@ class Record:
         # What travels with a record but is no field of it, so that feeds leave it out.
         self.ticket: Ticket | None = None
         self.body: bytes | None = None
+        self.untouched = False  # whether no code of a user's can have changed it
         self.children: Sequence[Ticket] = ()
 
     @classmethod

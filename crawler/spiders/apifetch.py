@@ -16,7 +16,7 @@ from scrapy.settings import SETTINGS_PRIORITIES
 
 from crawler.arguments import ARGUMENTS, SETTINGS, Configured, read_arguments
 from crawler.exceptions import ListError, StoppedError, StoreError
-from crawler.items import TICKET, Outcome, Record, Ticket
+from crawler.items import TICKET, Entry, Outcome, Record, Ticket
 from crawler.sources import check_url
 from crawler.sources.feed import Feed
 from crawler.spiders.following import RECORD, child_of, no_record, outputs
@@ -24,7 +24,7 @@ from crawler.spiders.outcomes import outcome_of_exception, outcome_of_response
 from crawler.spiders.records import make_record
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from scrapy.crawler import Crawler
     from scrapy.http import Response
@@ -123,11 +123,9 @@ class ApiFetchSpider(Spider):
 
     def _request(self, ticket: Ticket) -> Request:
         entry = ticket.entry
-        own = {name.lower() for name, _ in entry.headers}
-        headers = [header for header in self.headers if header[0].lower() not in own]
-        headers += entry.headers
-        if entry.authorization is not None and "authorization" not in own:
-            headers.append(("Authorization", entry.authorization))
+        headers: Sequence[tuple[str, str]] = self.headers
+        if entry.headers or entry.authorization is not None:
+            headers = self._own_headers(entry)
         meta: dict[str, Any] = {**ticket.request_meta, TICKET: ticket, "verbatim_url": True}
         return Request(
             entry.target,
@@ -140,6 +138,14 @@ class ApiFetchSpider(Spider):
             cb_kwargs=dict(ticket.cb_kwargs),
             dont_filter=True,
         )
+
+    def _own_headers(self, entry: Entry) -> list[tuple[str, str]]:
+        own = {name.lower() for name, _ in entry.headers}
+        headers = [header for header in self.headers if header[0].lower() not in own]
+        headers += entry.headers
+        if entry.authorization is not None and "authorization" not in own:
+            headers.append(("Authorization", entry.authorization))
+        return headers
 
     def parse(self, response: Response, **kwargs: Any) -> Any:  # noqa: ARG002  # the signature of every callback
         """What a subclass makes of an ok response; nothing here."""
@@ -155,6 +161,7 @@ class ApiFetchSpider(Spider):
             return (record,)
         callback = getattr(self, ticket.callback or "parse")
         if getattr(callback, "__func__", None) is ApiFetchSpider.parse:
+            record.untouched = True
             return (record,)
         request.meta[RECORD] = record
         return self._parsed(record, callback, response, cb_kwargs)

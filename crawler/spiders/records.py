@@ -7,10 +7,9 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from scrapy.utils.httpobj import urlparse_cached
-
 from crawler.items import Record
 from crawler.secrets import mask_url
+from crawler.values import host_of
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
@@ -28,7 +27,7 @@ def make_record(
     """The record of a call that has ended. request: as it was last sent, after retries and redirects."""
     record = Record.of(ticket, outcome, error)
     latency_s = request.meta.get("download_latency") if ticket.attempts else None
-    record.host = urlparse_cached(request).hostname
+    record.host = host_of(request.url) or None
     record.redirects = request.meta.get("redirect_times", 0)
     if record.redirects:
         record.final_url = mask_url(request.url)
@@ -59,8 +58,10 @@ def _shown_headers(headers: Headers) -> dict[str, Any]:
     """Name -> value, or a list of values where a name came more than once; bytes read as Latin-1 (RFC 9110, 5.5)."""
     shown: dict[str, Any] = {}
     for name, values in dict.items(headers):  # as they stand there; its own way normalises each name once more
-        texts = [value.decode("latin-1") for value in values]
-        shown[name.decode("latin-1")] = texts[0] if len(texts) == 1 else texts
+        if len(values) == 1:
+            shown[name.decode("latin-1")] = values[0].decode("latin-1")
+        else:
+            shown[name.decode("latin-1")] = [value.decode("latin-1") for value in values]
     return shown
 
 

@@ -5,7 +5,7 @@ the others is arguments.py's to know.
 """
 
 from crawler.values.again import REDO, TOLERANCE, Redo, Tolerance
-from crawler.values.hosts import HOSTS, Hosts
+from crawler.values.hosts import HOSTS, Hosts, host_of
 from crawler.values.kinds import COMMAND, METHODS, TEXT, UMASK, Kind, choice, seconds, whole
 from crawler.values.pairs import HEADERS, PARAMS, UNPRINTABLE, Pairs
 from crawler.values.places import FORMAT, OUT, URLS, read_later
@@ -30,6 +30,7 @@ __all__ = [
     "Redo",
     "Tolerance",
     "choice",
+    "host_of",
     "read_later",
     "seconds",
     "whole",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv6Address
 from typing import Final
+from urllib.parse import urlsplit
 
 import idna
 
@@ -35,6 +37,22 @@ class Hosts:
         return any((host, port) in self.places for port in ports) or any(
             (f"*{host[dot.start() :]}", port) in self.places for dot in re.finditer(r"\.", host) for port in ports
         )
+
+
+def host_of(url: str) -> str:
+    """The host of a URL that was checked: lower case, IPv6 without brackets; empty when it has none.
+
+    As `urlsplit(url).hostname`, at a tenth of its cost: a list has few authorities and many URLs.
+    """
+    start = url.find("://") + 3
+    end = url.find("/", start)
+    authority = url[start:] if end < 0 else url[start:end]
+    return _hostname(authority if "?" not in authority and "#" not in authority else urlsplit(url).netloc)
+
+
+@lru_cache(maxsize=4096)  # half a megabyte; a list may have a million hosts
+def _hostname(authority: str) -> str:
+    return urlsplit(f"//{authority}").hostname or ""
 
 
 _PLACE: Final = re.compile(r"(\*\.)?(\[[0-9A-Fa-f:.]+\]|[^:]+)(?::([0-9]{1,5}))?")

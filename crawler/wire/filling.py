@@ -45,6 +45,8 @@ class Filling:
             self._secrets = secrets
             secrets.listen(self._read)
             self._read()
+        if not self._filled and not self._query:
+            return request
         listed = self._query and TICKET in request.meta and not request.meta.get("redirect_times")
         secret = {
             name: filled

@@ -12,7 +12,6 @@ import logging
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Self
-from urllib.parse import urlsplit
 
 from scrapy.core.downloader.handlers.base import BaseDownloadHandler
 from scrapy.exceptions import (
@@ -26,6 +25,7 @@ from scrapy.utils.misc import build_from_crawler, load_object
 from crawler.exceptions import StoppedError
 from crawler.items import HOST, Outcome
 from crawler.pacing import Cause, Ending, read_ending
+from crawler.values import host_of
 from crawler.wire.filling import Filling
 
 if TYPE_CHECKING:
@@ -81,9 +81,10 @@ class FillingHandler(BaseDownloadHandler):
             return await self._real.download_request(request)
         if run.stopping.begun.is_set():
             raise StoppedError("the run is stopping")
-        request.meta.setdefault("download_timeout", self._timeout_s)
+        meta = request.meta
+        meta.setdefault("download_timeout", self._timeout_s)
         filled = self._filling.fill(request, run.plan.secrets)
-        host = request.meta.get(HOST) or urlsplit(request.url).hostname or ""
+        host = meta.get(HOST) or host_of(request.url)
         traffic = run.traffic
         if traffic.may_go(host, time.monotonic(), request) is not None:
             await _turn(request, host, run)
@@ -91,7 +92,7 @@ class FillingHandler(BaseDownloadHandler):
         assert task is not None
         run.stopping.calls.add(task)
         ending = NOTHING
-        call = traffic.started(host, time.monotonic(), thing=request, retry="retry_times" in request.meta)
+        call = traffic.started(host, time.monotonic(), thing=request, retry="retry_times" in meta)
         try:
             response = await self._real.download_request(filled)
             ending = read_ending(response.status, response.headers, wall_s=time.time())
@@ -112,7 +113,7 @@ class FillingHandler(BaseDownloadHandler):
             traffic.ended(host, call, time.monotonic(), ending)
         if filled is not request:
             if "download_latency" in filled.meta:
-                request.meta["download_latency"] = filled.meta["download_latency"]
+                meta["download_latency"] = filled.meta["download_latency"]
             response = response.replace(url=request.url)
         return response
 

@@ -18,7 +18,7 @@ from scrapy.http import Response
 from scrapy.responsetypes import responsetypes
 from scrapy.utils.httpobj import urlparse_cached
 
-from crawler.heard import receivers
+from crawler.heard import is_heard, receivers
 from crawler.wire.curl.failures import failure, stalled
 from crawler.wire.curl.multi import CurlLoop
 from crawler.wire.curl.options import Options, add_special, header_lines, is_special
@@ -36,6 +36,10 @@ logger = logging.getLogger(__name__)
 
 STALL_CHECK_S: Final = 1.0
 """How often transfers are looked at for progress: a stall is found at most this much late."""
+
+
+ON_ARRIVAL: Final = frozenset({signals.headers_received, signals.bytes_received})
+NOBODY: Final = (False, False)
 
 
 class CurlDownloadHandler(BaseDownloadHandler):
@@ -75,9 +79,10 @@ class CurlDownloadHandler(BaseDownloadHandler):
             self.crawler, request,
             max_bytes=meta.get("download_maxsize", self._max_bytes),
             warn_bytes=meta.get("download_warnsize", self._warn_bytes),
-            listens=(self._is_heard(signals.headers_received), self._is_heard(signals.bytes_received)),
+            listens=self._listens() if is_heard(self.crawler, ON_ARRIVAL) else NOBODY,
         )  # fmt: skip
-        handle = self._prepare(request, transfer, timeout_s)
+        special = is_special(request)
+        handle = self._prepare(request, transfer, timeout_s, special=special)
         ended: asyncio.Future[tuple[int, str]] = asyncio.get_running_loop().create_future()
         self._running[handle] = transfer, ended
         started_s = time.monotonic()
@@ -90,7 +95,7 @@ class CurlDownloadHandler(BaseDownloadHandler):
             meta["download_latency"] = time.monotonic() - started_s
             del self._running[handle]
             self._loop.cancel(handle)  # if it still runs: this call was cancelled
-            self._give_back(handle, request)
+            self._give_back(handle, special=special)
 
     async def close(self) -> None:
         if self._stall_timer is not None:
@@ -101,12 +106,13 @@ class CurlDownloadHandler(BaseDownloadHandler):
             handle.close()
         self._idle.clear()
 
-    def _is_heard(self, signal: object) -> bool:
-        return receivers(self.crawler, signal) > 0
+    def _listens(self) -> tuple[bool, bool]:
+        heard = [receivers(self.crawler, signal) > 0 for signal in (signals.headers_received, signals.bytes_received)]
+        return heard[0], heard[1]
 
     # Handles
 
-    def _prepare(self, request: Request, transfer: Transfer, timeout_s: float) -> pycurl.Curl:
+    def _prepare(self, request: Request, transfer: Transfer, timeout_s: float, *, special: bool) -> pycurl.Curl:
         if self._idle:
             handle = self._idle.pop()
         else:
@@ -119,13 +125,13 @@ class CurlDownloadHandler(BaseDownloadHandler):
             # Rather wait for a stream of a connection that is being made than make another. Where HTTP/1.1 is what
             # they will agree on, libcurl would not go on before the first call is answered.
             handle.setopt(pycurl.PIPEWAIT, int(urlparse_cached(request).netloc in self._multiplexing))
-        if is_special(request):
+        if special:
             add_special(handle, request, self._options)
         transfer.attach(handle, pycurl.WRITEFUNCTION, pycurl.HEADERFUNCTION)
         return handle
 
-    def _give_back(self, handle: pycurl.Curl, request: Request) -> None:
-        if is_special(request):
+    def _give_back(self, handle: pycurl.Curl, *, special: bool) -> None:
+        if special:
             handle.reset()
             self._options.set_up(handle)
         self._idle.append(handle)

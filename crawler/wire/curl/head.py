@@ -9,9 +9,12 @@ from scrapy.http.headers import Headers
 
 _FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
 
-_TITLES: Final[dict[bytes, bytes]] = {}
-_TITLES_AT_MOST: Final = 1000
-"""Names as they came -> as Headers keeps them. An API sends a few dozen; a hostile one must not fill the memory."""
+_SEEN: Final[dict[bytes, tuple[bytes, bytes]]] = {}
+_SEEN_AT_MOST: Final = 1000
+_SEEN_BYTES: Final = 200
+"""Lines as they came -> name as Headers keeps it, and value. Most of what an API says of an answer it says of each;
+what changes, as the date, pushes it out now and then. So many lines, of so many bytes: a hostile one must not fill
+the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +50,20 @@ def parse_head(lines: list[bytes]) -> Head:
     for line in lines[start + 1 :]:
         if line == b"\r\n" or line == b"\n":  # noqa: PLR1714  # half the cost of a set, for each line of each response
             break
-        name, colon, value = line.partition(b":")
-        if line[0] in b" \t" and values:  # obs-fold, RFC 9112 section 5.2
-            values[-1] += b" " + line.strip()
-        elif colon:
-            values = fields.setdefault(_TITLES.get(name) or _title(name), [])
-            values.append(value.strip())
+        seen = _SEEN.get(line)
+        if seen is None:
+            if line[0] in b" \t" and values:  # obs-fold, RFC 9112 section 5.2
+                values[-1] += b" " + line.strip()
+                continue
+            seen = _read(line)
+            if seen is None:
+                continue
+        name, value = seen
+        if name in fields:
+            values = fields[name]
+            values.append(value)
+        else:
+            values = fields[name] = [value]
     else:
         raise EOFError
     headers = Headers()
@@ -60,12 +71,17 @@ def parse_head(lines: list[bytes]) -> Head:
     return Head("HTTP/2.0" if version == b"HTTP/2" else version.decode("latin-1"), int(rest[:3]), headers)
 
 
-def _title(name: bytes) -> bytes:
-    """The name as Headers keeps it."""
+def _read(line: bytes) -> tuple[bytes, bytes] | None:
+    """Name and value of a line; None when it has no colon."""
+    name, colon, value = line.partition(b":")
+    if not colon:
+        return None
     bare = name.strip()
     if bare != name and bare.lower() in _FRAMING:  # libcurl knows it by its bare name alone
         raise ValueError("a space beside the name of a header that says where the body ends")
-    title = bare.title()
-    if len(_TITLES) < _TITLES_AT_MOST:
-        _TITLES[name] = title
-    return title
+    read = bare.title(), value.strip()
+    if len(line) <= _SEEN_BYTES and line[0] not in b" \t":  # else it may be a fold another time
+        if len(_SEEN) >= _SEEN_AT_MOST:
+            _SEEN.clear()
+        _SEEN[line] = read
+    return read

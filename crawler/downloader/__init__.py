@@ -10,20 +10,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
-from functools import partial
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Final
 
 from scrapy import Request, signals
 from scrapy.core.downloader import Downloader
 from scrapy.http import Response
-from scrapy.utils.deprecate import argument_is_required
-from scrapy.utils.httpobj import urlparse_cached
 from scrapy.utils.python import global_object_name
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from crawler.heard import receivers
+from crawler.downloader.hooks import download, hook_of
+from crawler.heard import is_heard
+from crawler.values import host_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +32,10 @@ if TYPE_CHECKING:
 SLOWED: Final = ("DOWNLOAD_DELAY", "DOWNLOAD_SLOTS", "AUTOTHROTTLE_ENABLED", "CONCURRENT_REQUESTS_PER_IP")
 """Settings that need Scrapy's slots: with one of them on, its own downloader does the work."""
 
+
+ON_THE_WAY: Final = frozenset(
+    {signals.request_reached_downloader, signals.response_downloaded, signals.request_left_downloader}
+)
 
 IN_ALL: Final = "*"
 """The name, beside those of hosts, of what all share."""
@@ -90,9 +93,17 @@ class LeanDownloader(Downloader):
 
     async def _through_middlewares(self, request: Request) -> Response | Request:
         hooks = self._hooks or self._find_hooks()
-        result: Response | Request
+        result: Response | Request | None = None
         try:
-            result = await self._request_hooks(hooks["process_request"], request)
+            for hook in hooks["process_request"]:
+                result = hook(request=request)
+                if result is not None and isawaitable(result):
+                    result = await result
+                if result is not None:
+                    _check(hook, result, Response, Request)
+                    break
+            else:
+                result = await self._download_in_turn(request)
         except Exception as exc:  # noqa: BLE001  # a middleware may know what to do about it
             result = await self._exception_hooks(hooks["process_exception"], request, exc)
         if isinstance(result, Response):
@@ -106,17 +117,6 @@ class LeanDownloader(Downloader):
                     _check(hook, result, Request)
                     return result
         return result
-
-    async def _request_hooks(self, hooks: list[Callable[..., Any]], request: Request) -> Response | Request:
-        result: Response | Request | None
-        for hook in hooks:
-            result = hook(request=request)
-            if result is not None and isawaitable(result):
-                result = await result
-            if result is not None:
-                _check(hook, result, Response, Request)
-                return result
-        return await self._download_in_turn(request)
 
     async def _exception_hooks(
         self, hooks: list[Callable[..., Any]], request: Request, exc: Exception
@@ -134,23 +134,21 @@ class LeanDownloader(Downloader):
     def _find_hooks(self) -> dict[str, list[Callable[..., Any]]]:
         """Once, at the first request: all middlewares are there then."""
         hooks = {
-            name: [self._with_spider(hook) for hook in self.middleware.methods[name] if hook is not None]
+            name: [hook_of(hook, self.crawler.spider) for hook in self.middleware.methods[name] if hook is not None]
             for name in ("process_request", "process_response", "process_exception")
         }
         self._hooks = hooks
         return hooks
-
-    def _with_spider(self, hook: Callable[..., Any]) -> Callable[..., Any]:
-        """Old middlewares ask for the spider (deprecated since Scrapy 2.14)."""
-        return partial(hook, spider=self.crawler.spider) if argument_is_required(hook, "spider") else hook
 
     # On the wire
 
     async def _download_in_turn(self, request: Request) -> Response:
         host = request.meta.get(self.DOWNLOAD_SLOT)
         if host is None:
-            host = request.meta[self.DOWNLOAD_SLOT] = urlparse_cached(request).hostname or ""
-        self._tell(signals.request_reached_downloader, request=request)
+            host = request.meta[self.DOWNLOAD_SLOT] = host_of(request.url)
+        heard = is_heard(self.crawler, ON_THE_WAY)
+        if heard:
+            self._tell(signals.request_reached_downloader, request=request)
         if not self._has_place(host, self._per_host):
             await self._turn(host)
         try:
@@ -158,14 +156,17 @@ class LeanDownloader(Downloader):
             if not self._has_place(IN_ALL, self.total_concurrency):
                 await self._turn(IN_ALL)
             try:
-                response = await self.handlers.download_request_async(request)
+                response = await download(self.handlers, request)
             finally:
                 self._leave(IN_ALL)
-            self._tell(signals.response_downloaded, response=response, request=request)
+                heard = is_heard(self.crawler, ON_THE_WAY)
+            if heard:
+                self._tell(signals.response_downloaded, response=response, request=request)
             return response
         finally:
             self._leave(host)
-            self._tell(signals.request_left_downloader, request=request)
+            if heard:
+                self._tell(signals.request_left_downloader, request=request)
 
     def _has_place(self, name: str, most: int) -> bool:
         """Take a place, if one is free. most: 0 for no limit."""
@@ -198,8 +199,7 @@ class LeanDownloader(Downloader):
             self._waiting.pop(name, None)
 
     def _tell(self, signal: object, **what: Any) -> None:
-        if receivers(self.crawler, signal):
-            self.signals.send_catch_log(signal, spider=self.crawler.spider, **what)
+        self.signals.send_catch_log(signal, spider=self.crawler.spider, **what)
 
 
 def _check(hook: Callable[..., Any], result: object, *kinds: type) -> None:
