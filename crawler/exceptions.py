@@ -45,6 +45,10 @@ class StoreError(ApiFetchError):
     """The disk refused a read or a write: nothing of that batch is acknowledged. Exit code 3."""
 
 
+class BodyError(ApiFetchError):
+    """The file of a record is missing, or is not what the ledger says."""
+
+
 # About one call
 
 

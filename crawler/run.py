@@ -140,7 +140,7 @@ class Run:
             return self.recording.expect(verdict.record(child.entry, child.parent))
         if isinstance(verdict, Prior):
             return None
-        if verdict.row is None:
+        if verdict.row is None or self.inside:  # of whose pages the survey counts none
             self.tally.followed_total += 1
         elif verdict.prior is not None and self._resume_counts(verdict.prior):
             self.tally.followed[verdict.prior.outcome or Outcome.OK] -= 1

@@ -221,6 +221,15 @@ class Crawl:
         self._started.append(running)
         return running
 
+    def scrapy(self, *words: object, stdin: bytes = b"", **env: str) -> subprocess.CompletedProcess[bytes]:
+        """Another command of `scrapy`, to its end."""
+        done = subprocess.run(
+            [sys.executable, "-m", "scrapy", *map(str, words)], cwd=self.cwd, input=stdin, capture_output=True,
+            env=self._environment(self.cwd, "crawler.settings") | env, check=False, timeout=60,
+        )  # fmt: skip
+        print(done.stderr.decode())  # pytest shows it when the test fails
+        return done
+
     def _environment(self, cwd: Path, settings_module: str) -> dict[str, str]:
         self._own.mkdir(exist_ok=True)
         (self._own / "sitecustomize.py").write_text(STRICT)

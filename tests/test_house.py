@@ -24,9 +24,12 @@ CRAWLER = PROJECT / "crawler"
 PURE = {
     "accounting",
     "arguments",
+    "checking",
     "credentials",
     "exceptions",
+    "export",
     "items",
+    "library",
     "pacing",
     "plan",
     "recording",
@@ -35,6 +38,7 @@ PURE = {
     "sources",
     "stopping",
     "store",
+    "telling",
     "values",
 }
 """Rooms that know nothing of Scrapy: time, randomness and paths come in as values."""

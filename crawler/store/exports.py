@@ -37,11 +37,11 @@ def write_lists(ledger: Ledger, directory: Path, list_id: int | None) -> None:
 
     list_id: the list as it is now, read to its end, so that lines it no longer has are left out; None: of all.
     """
-    with _replacing(directory / FAILED) as file:
+    with replacing(directory / FAILED) as file:
         for request, body, outcome, status, error in ledger.each(_FAILED_SQL, (list_id, list_id)):
             note = " ".join(str(part) for part in (outcome, status, error) if part is not None)
             file.write(json.dumps(list_line(json.loads(request), body, note), ensure_ascii=False) + "\n")
-    with _replacing(directory / INVALID) as file:
+    with replacing(directory / INVALID) as file:
         sql = "SELECT line, url, error FROM calls WHERE outcome = 'invalid' AND uuid8 IS NULL ORDER BY line"
         for line, text, reason in ledger.each(sql):
             file.write(json.dumps({"line": line, "text": text, "reason": reason}, ensure_ascii=False) + "\n")
@@ -68,12 +68,13 @@ def list_line(request: Mapping[str, Any], body: bytes | None, note: str) -> dict
 
 def write_summary(directory: Path, summary: Mapping[str, Any]) -> None:
     """Write summary.json. Raises StoreError."""
-    with _replacing(directory / SUMMARY) as file:
+    with replacing(directory / SUMMARY) as file:
         file.write(json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[IO[str]]:
+def replacing(path: Path) -> Iterator[IO[str]]:
+    """A file that takes *path*'s place once it is whole and on disk. Raises StoreError."""
     partial = path.with_name(f".{path.name}.tmp")
     try:
         partial.unlink(missing_ok=True)  # a killed run's; were it a link, it would not be followed

@@ -19,10 +19,10 @@ from crawler.store import schema
 from crawler.store.schema import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from crawler.items import Ticket
+    from crawler.items import Entry, Ticket
 
 NAME: Final = "ledger.sqlite"
 
@@ -176,7 +176,7 @@ class Ledger:
         else:
             self._writer.execute(_UPDATE, (*[values[at] for at in _KEEP_AT], ticket.row))
             if record.ok:
-                self._writer.execute("DELETE FROM requests WHERE record = ?", (ticket.row,))
+                self._forget_request(ticket)
         if not record.ok:
             self._ask_again(ticket)
         for child in record.children:
@@ -207,7 +207,17 @@ class Ledger:
         """Let a row stand that is ok and was fetched again in vain."""
         values = (run, State.SETTLED, ticket.row)
         self._writer.execute("UPDATE calls SET checked = ?, state = ? WHERE id = ?", values)
-        self._writer.execute("DELETE FROM requests WHERE record = ?", (ticket.row,))
+        self._forget_request(ticket)
+
+    def _forget_request(self, ticket: Ticket) -> None:
+        """Drop what is no longer needed: the list has it, or a page's row tells it all."""
+        if not (ticket.followed and has_more_than_its_row(ticket)):
+            self._writer.execute("DELETE FROM requests WHERE record = ?", (ticket.row,))
+
+    def open_again(self, row: int, request: Mapping[str, Any], body: bytes) -> None:
+        """Let a row have no outcome, so that it is fetched again, by this request."""
+        self._writer.execute("UPDATE calls SET outcome = NULL, state = ? WHERE id = ?", (State.PENDING, row))
+        self._writer.execute("INSERT OR REPLACE INTO requests VALUES (?, ?, ?)", (row, _json(request), body or None))
 
     def second(self, values: Sequence[object]) -> None:
         """Write a second of the timeline, its columns in order."""
@@ -230,20 +240,34 @@ class Ledger:
 
 def asked(ticket: Ticket) -> dict[str, Any]:
     """What a call asked for, as JSON can hold it: enough to ask again. The body is kept beside it."""
-    entry = ticket.entry
-    request: dict[str, Any] = {"url": entry.url, "method": entry.method}
     optional = {
-        "headers": [list(header) for header in entry.headers],
-        "id": entry.key,
-        "meta": dict(entry.meta),
-        "n": entry.n if entry.n > 1 else None,
         "callback": ticket.callback,
         "errback": ticket.errback,
         "cb_kwargs": dict(ticket.cb_kwargs),
         "request_meta": dict(ticket.request_meta),
     }
-    request.update({name: value for name, value in optional.items() if value})
-    return request
+    return asked_for(ticket.entry) | {name: value for name, value in optional.items() if value}
+
+
+def asked_for(entry: Entry) -> dict[str, Any]:
+    """The same of a line of a list."""
+    optional = {
+        "headers": [list(header) for header in entry.headers],
+        "id": entry.key,
+        "meta": dict(entry.meta),
+        "n": entry.n if entry.n > 1 else None,
+    }
+    return {"url": entry.url, "method": entry.method} | {name: value for name, value in optional.items() if value}
+
+
+def has_more_than_its_row(ticket: Ticket) -> bool:
+    """Whether a call asks for more than its row tells, so that it could not be made again from the row alone."""
+    entry = ticket.entry
+    return entry.method != "GET" or ticket.shown_url != entry.url or bool(asked(ticket).keys() - _TOLD or entry.body)
+
+
+_TOLD: Final = {"url", "method", "id", "meta"}
+"""What a row tells of a plain GET, as its name proves; a line's own request is found in the list."""
 
 
 def _json(value: object) -> str:

@@ -67,7 +67,7 @@ CREATE INDEX calls_again ON calls (id)  -- pages that are not ok, so that nobody
 CREATE INDEX calls_parent ON calls (parent) WHERE parent IS NOT NULL;
 CREATE INDEX calls_derived ON calls (list) WHERE uuid8 IS NULL;
 
-CREATE TABLE requests (                 -- private: what was asked, kept until the record is ok
+CREATE TABLE requests (                 -- private: what was asked, until the record is ok (ledger.py says when longer)
     record        INTEGER PRIMARY KEY,
     request       TEXT NOT NULL,        -- JSON, as the list gave it, ${NAME} unfilled
     body          BLOB

@@ -1,0 +1,107 @@
+"""The whole directory: its units shared out among processes, the ledger asked whether it is whole itself.
+
+The caller holds the directory's lock, so that nothing changes meanwhile.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from crawler.checking.findings import Finding, Kind
+from crawler.checking.unit import Checked, Unit, check_batch, check_units, prefixes, strays
+from crawler.store.reading import identity, open_ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+    from pathlib import Path
+
+FOUND: Final = 9
+"""Exit code of `scrapy verify` when something is not as the ledger says; beside those of accounting.ExitCode."""
+
+ALONE: Final = 1000
+"""Records up to which starting processes costs more than it saves."""
+
+BATCH: Final = 4
+"""Units a process is given at once: of 256, so that all are busy to the end, and a connection is opened 64 times."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a check has come. total: records of the ledger. wrong: findings so far."""
+
+    total: int = 0
+    records: int = 0
+    files: int = 0
+    bytes: int = 0
+    wrong: Counter[Kind] = field(default_factory=Counter)
+
+
+Tell: TypeAlias = "Callable[[Progress], None]"
+
+
+@dataclass(slots=True)
+class Check:
+    """A check of an output directory. jobs: processes, None for one a core. progress: after `findings`, the sums."""
+
+    out: Path
+    jobs: int | None = None
+    tell: Tell = lambda _progress: None
+    progress: Progress = field(default_factory=Progress)
+
+    def findings(self, names: Collection[str] | None = None) -> Iterator[Finding]:
+        """Everything that is wrong. names: look only where these belong. Raises OtherListError, StoreError."""
+        with open_ledger(self.out) as db:
+            known = identity(db)
+            self.progress.total = db.execute("SELECT count(*) FROM calls WHERE uuid8 IS NOT NULL").fetchone()[0]
+            problems = [text for (text,) in db.execute("PRAGMA integrity_check") if text != "ok"]
+        raw, levels = known.get("save") == "raw", int(known.get("APIFETCH_FOLDER_LEVELS", 1))
+        orphans = list(strays(self.out, levels))
+        for text in problems:
+            yield self._count(Finding(Kind.LEDGER, None, text))
+        units = [
+            Unit(str(self.out), prefix, raw, levels)
+            for prefix in prefixes(levels)
+            if names is None or any(name.startswith(prefix) for name in names)
+        ]
+        for checked in self._each(units):
+            self.progress.records += checked.records
+            self.progress.files += checked.files
+            self.progress.bytes += checked.bytes
+            orphans += checked.orphans
+            yield from map(self._count, checked.findings)
+            self.tell(self.progress)
+        for location in self._unclaimed(orphans):
+            yield self._count(Finding(Kind.ORPHAN, location, "no row names it"))
+
+    def _count(self, finding: Finding) -> Finding:
+        self.progress.wrong[finding.kind] += 1
+        return finding
+
+    def _each(self, units: list[Unit]) -> Iterator[Checked]:
+        jobs = min(self.jobs or os.cpu_count() or 1, len(units))
+        if not units:
+            return
+        if jobs == 1 or (self.jobs is None and self.progress.total <= ALONE):
+            yield from check_units(units)
+            return
+        batches = [units[at : at + BATCH] for at in range(0, len(units), BATCH)]
+        # fork: the workers need nothing that is not here already; elsewhere it is not safe.
+        context = multiprocessing.get_context("fork" if sys.platform.startswith("linux") else "spawn")
+        with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+            for batch in pool.map(check_batch, batches):
+                yield from batch
+
+    def _unclaimed(self, orphans: list[str]) -> list[str]:
+        """Those that not even a row with a changed name names: its file is none to be thrown away."""
+        left = set(orphans)
+        if left:
+            with open_ledger(self.out) as db:
+                for (location,) in db.execute("SELECT location FROM calls WHERE location IS NOT NULL"):
+                    left.discard(location)
+        return sorted(left)

@@ -1,0 +1,189 @@
+"""Reading an output directory: its records and their bodies, for whoever looks at it and changes nothing.
+
+Owns the connection of a reader, the order in which records are told, and how a body is found again and
+held against its digests. A reader sees the ledger as it was when it began, also while a run goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import sqlite3
+import stat
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from crawler.exceptions import BodyError, OtherListError, StoreError
+from crawler.items import uuid_text
+from crawler.store import schema
+from crawler.store.envelope import read_envelope
+from crawler.store.ledger import NAME
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+COLUMNS: Final = (
+    "run", "source", "line", "n", "uuid", "parent", "key", "method", "url", "host", "final_url", "redirects", "outcome",
+    "status", "http_version", "ip", "location", "bytes", "sha256", "file_digest", "content_type", "headers", "etag",
+    "last_modified", "attempts", "started_at", "elapsed_ms", "waited_ms", "not_before", "error", "meta",
+)  # fmt: skip
+"""The columns of the view `records`, in its order."""
+
+PAGE: Final = 500
+"""Records that are read at once; SQLite takes up to 32,766 values in a statement."""
+
+LOCATION: Final = re.compile(r"(?:responses|errors)/(?:[0-9a-f]{2}/){0,2}[0-9a-f-]{36}\.json(?:\.new)?")
+"""What a location looks like: a ledger that somebody else wrote leads nowhere else."""
+
+_OUTCOME: Final = "coalesce(c.outcome, CASE c.state WHEN 1 THEN 'pending' ELSE 'sent' END)"
+_SPECIAL: Final = {"source": "l.path", "parent": "p.uuid", "outcome": _OUTCOME}
+_SELECTED: Final = ", ".join(_SPECIAL.get(name, f"c.{name}") for name in COLUMNS)
+_NAMES: Final = ("uuid", "parent")
+_DIGESTS: Final = ("sha256", "file_digest")
+
+
+@contextmanager
+def open_ledger(out: Path) -> Iterator[sqlite3.Connection]:
+    """A connection that only reads, in a transaction of its own. Raises OtherListError and StoreError."""
+    path = out / NAME
+    if not path.is_file() or path.is_symlink():
+        raise OtherListError(f"{out}: expected an output directory, with a {NAME} in it")
+    try:
+        with closing(_connect(path)) as db:
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            if not 0 < version <= schema.VERSION:
+                raise OtherListError(
+                    f"{path} is a ledger of version {version}, this program reads 1 to {schema.VERSION}"
+                )
+            db.execute("BEGIN")
+            yield db
+    except sqlite3.Error as exc:
+        raise StoreError(f"ledger {path}: {exc}") from exc
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """Read and write for SQLite's sake, which tidies its own files up at the end; nothing else is written."""
+    uri = path.resolve().as_uri()
+    writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+    db = sqlite3.connect(f"{uri}?mode=rw" if writable else f"{uri}?mode=ro&immutable=1", uri=True, isolation_level=None)
+    for pragma in ("query_only=1", "busy_timeout=30000", "cache_size=-8192"):
+        db.execute(f"PRAGMA {pragma}")
+    return db
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which records: of these outcomes (all if empty) and of these statuses (all if empty)."""
+
+    outcomes: frozenset[str] = frozenset()
+    statuses: frozenset[int] = frozenset()
+
+    def sql(self) -> tuple[str, list[object]]:
+        """A condition on `calls c`, and its values."""
+        conditions, values = ["1"], list[object]()
+        for expression, chosen in ((_OUTCOME, self.outcomes), ("c.status", self.statuses)):
+            if chosen:
+                conditions.append(f"{expression} IN ({', '.join('?' * len(chosen))})")
+                values += sorted(chosen)
+        return " AND ".join(conditions), values
+
+
+EVERYTHING: Final = Chosen()
+
+
+@dataclass(slots=True)
+class Reading:
+    """An open output directory. raw: bodies alone in the files (`save=raw`)."""
+
+    out: Path
+    db: sqlite3.Connection
+    raw: bool
+
+    def count(self, chosen: Chosen = EVERYTHING) -> int:
+        condition, values = chosen.sql()
+        return int(self.db.execute(f"SELECT count(*) FROM calls c WHERE {condition}", values).fetchone()[0])  # noqa: S608  # ours
+
+    def records(self, chosen: Chosen = EVERYTHING) -> Iterator[dict[str, Any]]:
+        """Rows as the view `records` gives them, headers and meta as objects: by line, then followed pages.
+
+        Only the order is sorted, by SQLite and on disk if need be; the rows are read by it, a page at a time.
+        """
+        condition, values = chosen.sql()
+        order = f"SELECT c.id FROM calls c WHERE {condition} ORDER BY c.line IS NULL, c.line, c.id"  # noqa: S608  # ours
+        numbers = self.db.execute(order, values)
+        while page := [number for (number,) in numbers.fetchmany(PAGE)]:
+            rows = self.db.execute(
+                f"SELECT c.id, {_SELECTED} FROM calls c LEFT JOIN lists l ON l.id = c.list "  # noqa: S608  # ours
+                f"LEFT JOIN calls p ON p.id = c.parent WHERE c.id IN ({', '.join('?' * len(page))})",
+                page,
+            )
+            found = {row[0]: row[1:] for row in rows}
+            for number in page:
+                yield _record(found[number])
+
+    def body(self, record: dict[str, Any]) -> bytes | None:
+        """The body of a record, exactly as it was received after content decoding; None if it has no file.
+
+        Raises BodyError when the file is missing or is not what the ledger says.
+        """
+        if record["location"] is None:
+            return None
+        data = read_file(self.out, record["location"])
+        if hashlib.sha256(data).hexdigest() != record["file_digest"]:
+            raise BodyError(f"{self.out / record['location']} is not what the ledger says")
+        return data if self.raw else read_envelope(data)[1]
+
+    def fetched_at(self, record: dict[str, Any]) -> str | None:
+        """When the answer was there: of the envelope, else when the call began."""
+        if record["location"] is not None and not self.raw:
+            fetched_at: str | None = read_envelope(read_file(self.out, record["location"]))[0].get("fetched_at")
+            return fetched_at
+        started_at: str | None = record["started_at"]
+        return started_at
+
+
+@contextmanager
+def reading(out: Path) -> Iterator[Reading]:
+    """Read an output directory. Raises OtherListError and StoreError."""
+    with open_ledger(out) as db:
+        yield Reading(out, db, identity(db).get("save") == "raw")
+
+
+def identity(db: sqlite3.Connection) -> dict[str, str]:
+    """What the directory was begun with: the list's path as `urls`, and the arguments that change what is fetched."""
+    found = db.execute("SELECT value FROM about WHERE name = 'identity'").fetchone()
+    known: dict[str, str] = json.loads(found[0]) if found else {}
+    return known
+
+
+def read_file(out: Path, location: str) -> bytes:
+    """The file of a record. Raises BodyError when there is none, or something that is no file of ours."""
+    if LOCATION.fullmatch(location) is None:
+        raise BodyError(f"{location!r} is no place of a body in {out}")
+    path = out / location
+    try:
+        # Not to be kept waiting by a pipe, nor led away by a link.
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as exc:
+        raise BodyError(f"{path}: {exc.strerror}") from exc
+    with open(fd, "rb") as file:  # noqa: PTH123  # of a descriptor
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise BodyError(f"{path}: no regular file")
+        return file.read()
+
+
+def _record(row: tuple[Any, ...]) -> dict[str, Any]:
+    record = dict(zip(COLUMNS, row, strict=True))
+    for name in _NAMES:
+        if record[name] is not None:
+            record[name] = uuid_text(record[name])
+    for name in _DIGESTS:
+        if record[name] is not None:
+            record[name] = record[name].hex()
+    for name in ("headers", "meta"):
+        record[name] = json.loads(record[name]) if record[name] else {}
+    return record
