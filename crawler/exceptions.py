@@ -69,6 +69,12 @@ class BadRedirectError(CallError):
     outcome = Outcome.BAD_REDIRECT
 
 
+class ForbiddenAddressError(CallError):
+    """A call would be connected to an address that APIFETCH_ADDRESSES does not allow. Nothing was sent."""
+
+    outcome = Outcome.FORBIDDEN_ADDRESS
+
+
 class ForbiddenHostError(CallError):
     """A line names a host that `hosts` does not allow."""
 

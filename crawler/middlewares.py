@@ -12,7 +12,7 @@ from urllib.parse import urljoin
 from scrapy.exceptions import NotConfigured
 
 from crawler.exceptions import BadRedirectError, BadURLError, StoppedError
-from crawler.items import HOST, IDEMPOTENT, NOT_BEFORE, PUT_BACK, TICKET
+from crawler.items import HOST, IDEMPOTENT, NOT_BEFORE, PUT_BACK, REACH, TICKET
 from crawler.sources import check_url
 
 if TYPE_CHECKING:
@@ -41,15 +41,16 @@ class RedirectMiddleware:
     own, it keeps the URL as the server wrote it. `dont_redirect` and `handle_httpstatus_all` in meta work.
     """
 
-    def __init__(self, max_times: int, priority_adjust: int) -> None:
-        self._max_times = max_times
-        self._priority_adjust = priority_adjust
+    def __init__(self, crawler: Crawler) -> None:
+        self._crawler = crawler
+        self._max_times = crawler.settings.getint("REDIRECT_MAX_TIMES")
+        self._priority_adjust = crawler.settings.getint("REDIRECT_PRIORITY_ADJUST")
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         if not crawler.settings.getbool("REDIRECT_ENABLED"):
             raise NotConfigured
-        return cls(crawler.settings.getint("REDIRECT_MAX_TIMES"), crawler.settings.getint("REDIRECT_PRIORITY_ADJUST"))
+        return cls(crawler)
 
     def process_response(self, request: Request, response: Response) -> Request | Response:
         try:
@@ -83,6 +84,12 @@ class RedirectMiddleware:
             redirect_urls=[*request.meta.get("redirect_urls", ()), request.url],
             redirect_reasons=[*request.meta.get("redirect_reasons", ()), response.status],
         )
+        run: Run | None = getattr(self._crawler.spider, "run", None)
+        if run is not None:
+            # What a proxy is connected to, only the proxy knows.
+            address = None if request.meta.get("proxy") else response.ip_address
+            reach = run.guard.reach(here.host, address)
+            redirected.meta[REACH] = min(int(reach), request.meta.get(REACH, reach))
         return redirected
 
 

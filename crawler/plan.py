@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from crawler.accounting import Tolerates
+    from crawler.addresses import Rule
     from crawler.store.files import Durability
     from crawler.store.resume import RedoRule
 
@@ -27,6 +28,7 @@ class Plan:
     urls: the list's path, `-` for stdin. identity: the arguments that change what is fetched.
     arguments, versions: for the record. levels: folder levels below responses/ and errors/.
     policy: what holds for every host. max_calls: None for any number. secrets: the values of `${NAME}`.
+    addresses: which ones may be called.
     """
 
     urls: str
@@ -47,6 +49,7 @@ class Plan:
     policy: Policy = field(default_factory=lambda: Policy(per_host=20))
     max_calls: int | None = None
     secrets: Secrets = field(default_factory=lambda: Secrets((), environ={}))
+    addresses: Rule = "list"
 
     @property
     def path(self) -> str:

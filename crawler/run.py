@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crawler.accounting import ExitCode, Tally
+from crawler.addresses import Guard
 from crawler.exceptions import StoreError
 from crawler.items import BadLine, Entry, Outcome, Prior, Record, Ticket
 from crawler.pacing import Traffic
@@ -55,6 +56,7 @@ class Run:
         self._started_s = time.monotonic()
         self.stopping = Stopping()
         self.traffic: Traffic[Any] = Traffic(plan.policy, max_calls=plan.max_calls)
+        self.guard = Guard(plan.addresses)
         self.resume_at: str | None = None
         self._place = Place.take(plan.out)
         try:

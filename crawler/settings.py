@@ -40,6 +40,7 @@ DOWNLOAD_HANDLERS = {
     "ftp": None,
     "s3": None,
 }
+TWISTED_DNS_RESOLVER = "crawler.wire.resolving.GuardedResolver"  # the address guard where Scrapy's handler serves
 COOKIES_ENABLED = False  # one call's cookies would leak into the next
 REFERER_ENABLED = False  # the Referer would carry the previous URL, query string and all
 METAREFRESH_ENABLED = False  # would store another URL's body under this one's name

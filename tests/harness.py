@@ -198,20 +198,21 @@ class Crawl:
         stdin: bytes | int = subprocess.DEVNULL,
         cwd: Path | None = None,
         options: Sequence[str] = (),
+        within: Sequence[str] = (),
         **arguments: object,
     ) -> Running:
         """Start a crawl.
 
         urls: of the list, or its lines, which become items.txt in *cwd* (so out/items); None says nothing.
         settings, arguments: values are texts, or become them: JSON, but commas between the parts of a list;
-        None leaves one out. options: further ones, as ["-o", "feed.csv"]. env: added to the little that is
-        passed on. stdin: its bytes, or subprocess.PIPE. settings_module: may lie in *cwd*, like the modules of
-        spiders that it names.
+        None leaves one out. options: further ones, as ["-o", "feed.csv"]. within: a program that runs it. env: added
+        to the little that is passed on. stdin: its bytes, or subprocess.PIPE. settings_module: may lie in *cwd*, like
+        the modules of spiders that it names.
         """
         cwd = cwd or self.cwd
         if urls is not None and not isinstance(urls, str | Path):
             urls = write_list(cwd / "items.txt", urls)
-        command = [sys.executable, "-m", "scrapy", "crawl", spider]
+        command = [*within, sys.executable, "-m", "scrapy", "crawl", spider]
         command += _options("-a", {"urls": urls, **arguments})
         command += _options("-s", {**self.settings, **(settings or {})})
         command += options

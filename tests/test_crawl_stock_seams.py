@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 NAMES: Final = (
     "SCHEDULER", "DOWNLOADER", "ITEM_PROCESSOR", "LOG_FORMATTER", "ASYNCIO_EVENT_LOOP", "CONCURRENT_ITEMS",
-    "DUPEFILTER_CLASS",
+    "DUPEFILTER_CLASS", "TWISTED_DNS_RESOLVER",
 )  # fmt: skip
 """Settings that get Scrapy's default back."""
 

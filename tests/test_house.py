@@ -23,6 +23,7 @@ CRAWLER = PROJECT / "crawler"
 
 PURE = {
     "accounting",
+    "addresses",
     "arguments",
     "checking",
     "credentials",

@@ -53,6 +53,12 @@ SETTINGS: Final = (
         "again when credentials are refused",
     ),
     ready(
+        "APIFETCH_ADDRESSES", choice("list", "public", "any"), default="list", setting="APIFETCH_ADDRESSES",
+        says="what a call may be connected to: `list`: whatever the line's host resolves to, and no redirect and no "
+        "later answer of the name server leads further in (others are `forbidden_address`); `public`: public "
+        "addresses; `any`. But for `any`, never link-local and metadata addresses",
+    ),
+    ready(
         "APIFETCH_UMASK", UMASK, default="077", setting="APIFETCH_UMASK",
         says="the permissions that are taken from what a run writes, in octal: `077` leaves its owner's only",
     ),

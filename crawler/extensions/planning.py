@@ -47,6 +47,7 @@ def plan_of(settings: BaseSettings) -> Plan:
         policy=_policy(settings),
         max_calls=settings.get("APIFETCH_MAX_CALLS"),
         secrets=_secrets(settings),
+        addresses=settings["APIFETCH_ADDRESSES"],
         versions={
             "apifetch": __version__,
             "scrapy": scrapy.__version__,

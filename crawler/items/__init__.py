@@ -5,7 +5,7 @@ Owns: what a call is, its name (uuid), the outcomes, and the keys that adapters 
 """
 
 from crawler.items.entry import BadLine, Entry, uuid5_bytes, uuid_text
-from crawler.items.keys import HOST, NOT_BEFORE, PUT_BACK, REFUSALS, TICKET
+from crawler.items.keys import HOST, NOT_BEFORE, PUT_BACK, REACH, REFUSALS, TICKET
 from crawler.items.outcomes import IDEMPOTENT, NO_USABLE_ANSWER, NOT_A_CALL, Outcome
 from crawler.items.record import Prior, Record, Ticket
 
@@ -16,6 +16,7 @@ __all__ = [
     "NOT_BEFORE",
     "NO_USABLE_ANSWER",
     "PUT_BACK",
+    "REACH",
     "REFUSALS",
     "TICKET",
     "BadLine",

@@ -13,6 +13,9 @@ NOT_BEFORE: Final = "apifetch_not_before"
 PUT_BACK: Final = "apifetch_put_back"
 """``request.meta`` key: the scheduler gave the request out, but its time has not come after all."""
 
+REACH: Final = "apifetch_reach"
+"""``request.meta`` key: how far in a redirect may lead, a Scope's number; absent for the call of a line."""
+
 HOST: Final = "download_slot"
 """``request.meta`` key, Scrapy's: the host whose limits count. Scheduler and downloader fill it in."""
 

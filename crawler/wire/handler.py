@@ -22,17 +22,19 @@ from scrapy.exceptions import (
 )
 from scrapy.utils.misc import build_from_crawler, load_object
 
-from crawler.exceptions import StoppedError
-from crawler.items import HOST, Outcome
+from crawler.exceptions import ForbiddenAddressError, StoppedError
+from crawler.items import HOST, REACH, Outcome
 from crawler.pacing import Cause, Ending, read_ending
 from crawler.values import host_of
 from crawler.wire.filling import Filling
+from crawler.wire.resolving import ATTEMPT
 
 if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.crawler import Crawler
     from scrapy.http import Response
 
+    from crawler.addresses import Attempt
     from crawler.run import Run
 
 logger = logging.getLogger("apifetch")
@@ -68,6 +70,7 @@ class FillingHandler(BaseDownloadHandler):
         super().__init__(crawler)
         settings = crawler.settings
         self._real = real
+        self._checks_addresses = getattr(real, "checks_addresses", False)
         self._timeout_s = settings.getfloat("DOWNLOAD_TIMEOUT")
         self._filling = Filling(settings)
 
@@ -84,6 +87,9 @@ class FillingHandler(BaseDownloadHandler):
         meta = request.meta
         meta.setdefault("download_timeout", self._timeout_s)
         filled = self._filling.fill(request, run.plan.secrets)
+        attempt = None
+        if not self._checks_addresses or meta.get("proxy"):
+            attempt = _judge(request, run)
         host = meta.get(HOST) or host_of(request.url)
         traffic = run.traffic
         if traffic.may_go(host, time.monotonic(), request) is not None:
@@ -102,8 +108,9 @@ class FillingHandler(BaseDownloadHandler):
             task.uncancel()
             raise StoppedError("the run is stopping") from None
         except Exception as exc:
-            if isinstance(exc, OUT_OF_REACH) and getattr(exc, "outcome", None) not in ITS_OWN:
-                ending = NETWORK
+            if attempt is not None and attempt.refused and not attempt.passed:
+                raise ForbiddenAddressError(attempt.refused) from exc
+            ending = _ending_of(exc)
             # what it says of the request as it went out
             exc.args = tuple(self._filling.mask(arg) if isinstance(arg, str) else arg for arg in exc.args)
             raise
@@ -111,14 +118,35 @@ class FillingHandler(BaseDownloadHandler):
             run.stopping.calls.discard(task)
             run.stopping.given_up.discard(task)
             traffic.ended(host, call, time.monotonic(), ending)
-        if filled is not request:
-            if "download_latency" in filled.meta:
-                meta["download_latency"] = filled.meta["download_latency"]
-            response = response.replace(url=request.url)
-        return response
+        return response if filled is request else _as_asked(request, filled, response)
 
     async def close(self) -> None:
         await self._real.close()
+
+
+def _as_asked(request: Request, filled: Request, response: Response) -> Response:
+    """The response, as that of the request that everybody knows."""
+    if "download_latency" in filled.meta:
+        request.meta["download_latency"] = filled.meta["download_latency"]
+    return response.replace(url=request.url)
+
+
+def _ending_of(exc: Exception) -> Ending:
+    return NETWORK if isinstance(exc, OUT_OF_REACH) and getattr(exc, "outcome", None) not in ITS_OWN else NOTHING
+
+
+def _judge(request: Request, run: Run) -> Attempt | None:
+    """Have the call judged by its host's name, and by what Twisted's resolver finds. Raises ForbiddenAddressError.
+
+    Returns None for a call through a proxy, which looks the name up itself.
+    """
+    host, reach = host_of(request.url), request.meta.get(REACH)
+    refused = run.guard.refusal_of_name(host, reach)
+    if refused is not None:
+        raise ForbiddenAddressError(refused)
+    attempt = None if request.meta.get("proxy") else run.guard.attempt(host, reach)
+    ATTEMPT.set(attempt)
+    return attempt
 
 
 async def _turn(request: Request, host: str, run: Run) -> None:

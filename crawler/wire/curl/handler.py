@@ -18,10 +18,13 @@ from scrapy.http import Response
 from scrapy.responsetypes import responsetypes
 from scrapy.utils.httpobj import urlparse_cached
 
+from crawler.exceptions import ForbiddenAddressError
 from crawler.heard import is_heard, receivers
+from crawler.items import IDEMPOTENT, REACH
 from crawler.wire.curl.failures import failure, stalled
+from crawler.wire.curl.guarding import guard_redirect, guard_sockets, refusal
 from crawler.wire.curl.multi import CurlLoop
-from crawler.wire.curl.options import Options, add_special, header_lines, is_special
+from crawler.wire.curl.options import Options, add_special, header_lines, is_special, once
 from crawler.wire.curl.transfer import Transfer
 
 if TYPE_CHECKING:
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.crawler import Crawler
 
+    from crawler.addresses import Guard
+    from crawler.run import Run
     from crawler.wire.curl.head import Head
 
 logger = logging.getLogger(__name__)
@@ -46,6 +51,8 @@ class CurlDownloadHandler(BaseDownloadHandler):
     """http and https by libcurl, in the event loop's own thread, with connections kept for the next call."""
 
     lazy = False
+    checks_addresses = True
+    """Whether every connection is judged by the run's guard."""
 
     def __init__(self, crawler: Crawler) -> None:
         super().__init__(crawler)
@@ -59,6 +66,7 @@ class CurlDownloadHandler(BaseDownloadHandler):
         self._warned_of_data_loss = False
         self._connections = settings.getint("CONCURRENT_REQUESTS") or 100
         self._loop: CurlLoop | None = None
+        self._guard: Guard | None = None
         self._idle: list[pycurl.Curl] = []
         self._running: dict[pycurl.Curl, tuple[Transfer, asyncio.Future[tuple[int, str]]]] = {}
         self._stall_timer: asyncio.TimerHandle | None = None
@@ -73,6 +81,8 @@ class CurlDownloadHandler(BaseDownloadHandler):
             raise UnsupportedURLSchemeError(f"no http or https URL: {request.url}")
         if self._loop is None:
             self._loop = CurlLoop(connections=self._connections)
+            run: Run | None = getattr(self.crawler.spider, "run", None)
+            self._guard = run.guard if run is not None else None
         meta = request.meta
         timeout_s = meta.get("download_timeout") or self._timeout_s
         transfer = Transfer(
@@ -117,7 +127,7 @@ class CurlDownloadHandler(BaseDownloadHandler):
             handle = self._idle.pop()
         else:
             handle = pycurl.Curl()
-            self._options.set_up(handle)
+            self._set_up(handle)
         handle.setopt(pycurl.URL, request.url.partition("#")[0])
         handle.setopt(pycurl.HTTPHEADER, header_lines(request))
         handle.setopt(pycurl.TIMEOUT_MS, max(round(timeout_s * 1000), 1))
@@ -127,14 +137,22 @@ class CurlDownloadHandler(BaseDownloadHandler):
             handle.setopt(pycurl.PIPEWAIT, int(urlparse_cached(request).netloc in self._multiplexing))
         if special:
             add_special(handle, request, self._options)
+            if REACH in request.meta and self._guard is not None:
+                repeats = request.method in IDEMPOTENT
+                guard_redirect(handle, self._guard, transfer, once=None if repeats else once())
         transfer.attach(handle, pycurl.WRITEFUNCTION, pycurl.HEADERFUNCTION)
         return handle
 
     def _give_back(self, handle: pycurl.Curl, *, special: bool) -> None:
         if special:
             handle.reset()
-            self._options.set_up(handle)
+            self._set_up(handle)
         self._idle.append(handle)
+
+    def _set_up(self, handle: pycurl.Curl) -> None:
+        self._options.set_up(handle)
+        if self._guard is not None:
+            guard_sockets(handle, self._guard, lambda: self._running[handle][0])
 
     # Responses
 
@@ -151,6 +169,8 @@ class CurlDownloadHandler(BaseDownloadHandler):
         if transfer.broken is not None:
             raise transfer.broken
         if code:
+            if (refused := refusal(transfer, code)) is not None:
+                raise ForbiddenAddressError(refused)
             lost = transfer.lost(code, message)
             if lost is None:
                 raise failure(code, message, request.url, timeout_s)

@@ -19,7 +19,7 @@ import certifi
 import pycurl
 
 from crawler.exceptions import ArgumentError
-from crawler.items import IDEMPOTENT
+from crawler.items import IDEMPOTENT, REACH
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,6 +57,7 @@ class Options:
 
     http: int
     connect_s: float
+    remembers_names: bool
     verify: bool
     ca_file: str
     ca_said_by: str
@@ -80,6 +81,7 @@ class Options:
         return cls(
             http=HTTP_VERSIONS[version],
             connect_s=settings.getfloat("APIFETCH_CONNECT_S", 10.0),
+            remembers_names=settings.getbool("DNSCACHE_ENABLED", True),
             verify=settings.getbool("DOWNLOAD_VERIFY_CERTIFICATES"),
             ca_file=ca_file,
             ca_said_by=said_by,
@@ -104,6 +106,8 @@ class Options:
         put(pycurl.PATH_AS_IS, 1)  # `..` goes out as written
         put(pycurl.BUFFERSIZE, _BUFFER_BYTES)
         put(pycurl.CONNECTTIMEOUT_MS, round(self.connect_s * 1000))
+        if not self.remembers_names:  # else for a minute
+            put(pycurl.DNS_CACHE_TIMEOUT, 0)
         put(pycurl.PROXY, "")  # proxies come from Scrapy; unset, libcurl would read the environment
         put(pycurl.HEADEROPT, pycurl.HEADER_SEPARATE)  # what is for the server is not for the proxy
         put(pycurl.SSL_VERIFYPEER, int(self.verify))
@@ -132,7 +136,7 @@ def is_special(request: Request) -> bool:
     meta = request.meta
     return (
         request.method != "GET"
-        or bool(request.body or meta.get("proxy") or meta.get("bindaddress"))
+        or bool(request.body or meta.get("proxy") or meta.get("bindaddress") or REACH in meta)
         or _LOWER_CASE_HEX.search(request.url) is not None
     )
 
@@ -147,7 +151,7 @@ def add_special(handle: pycurl.Curl, request: Request, options: Options) -> None
             put(pycurl.POSTFIELDS, body)  # an empty one sends Content-Length: 0, which servers want to see
         put(pycurl.CUSTOMREQUEST, method)
     if method not in IDEMPOTENT:
-        put(pycurl.PREREQFUNCTION, _once())
+        put(pycurl.PREREQFUNCTION, once())
     if _LOWER_CASE_HEX.search(request.url) and not request.meta.get("proxy"):
         # libcurl writes %2f as %2F, which is another URL to whoever signed the first one.
         target = urlsplit(request.url)
@@ -163,7 +167,7 @@ def add_special(handle: pycurl.Curl, request: Request, options: Options) -> None
         _authenticate(handle, request, options.proxy_auth_encoding)
 
 
-def _once() -> Callable[..., int]:
+def once() -> Callable[..., int]:
     """Let a request go out a first time only: when a kept connection dies, libcurl would send it again on another."""
     answers = iter([pycurl.PREREQFUNC_OK])
     return lambda *_addresses: next(answers, pycurl.PREREQFUNC_ABORT)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.crawler import Crawler
 
+    from crawler.addresses import Attempt
+
 logger = logging.getLogger(__name__)
 
 ABORT: Final = -1  # what a callback returns to end the transfer
@@ -36,8 +38,8 @@ class Transfer:
     """Collects one response. max_bytes, warn_bytes: 0 for no limit. listen: which of the two signals is read."""
 
     __slots__ = (
-        "_announced", "_crawler", "_head", "_listens", "_max_bytes", "_request", "_warn_bytes", "broken", "chunks",
-        "lines", "size", "stop",
+        "_announced", "_crawler", "_head", "_listens", "_max_bytes", "_request", "_warn_bytes", "attempt", "broken",
+        "chunks", "lines", "size", "stop",
     )  # fmt: skip
 
     def __init__(
@@ -53,6 +55,7 @@ class Transfer:
         self.lines: list[bytes] = []
         self.chunks: list[bytes] = []
         self.size = 0
+        self.attempt: Attempt | None = None  # to be connected; None while a kept connection serves
         self.stop: StopDownload | None = None
         self.broken: Exception | None = None
 
@@ -167,6 +170,10 @@ class Transfer:
         logger.warning(
             "%s %d bytes which is larger than download warn size (%d) in request %s.", verb, size, limit, self._request
         )
+
+    @property
+    def request(self) -> Request:
+        return self._request
 
     @property
     def url(self) -> str:
