@@ -15,13 +15,21 @@ LATE: Final = """
 import asyncio
 import os
 import signal
+import sys
 
 from scrapy import signals
+
+
+class Last:
+    def __del__(self, kill=os.kill, pid=os.getpid(), number=signal.SIGINT):  # when the interpreter ends
+        kill(pid, number)
 
 
 class Late:
     def __init__(self, crawler):
         self.moment = crawler.settings["MOMENT"]
+        if self.moment == "exit":
+            sys.last = Last()
         crawler.signals.connect(self.idle, signal=signals.spider_idle)
         crawler.signals.connect(self.closed, signal=signals.spider_closed)
 
@@ -58,3 +66,10 @@ def test_a_signal_while_the_run_closes_leaves_it_closed(api: ApiServer, crawl: C
     assert equation["ok"] == len(urls)
     audit(crawl("items.txt"), 0)
     assert set(api.seen().values()) == {1}
+
+
+def test_a_signal_when_all_is_over_leaves_the_exit_code(api: ApiServer, crawl: Crawl) -> None:
+    (crawl.cwd / "late.py").write_text(LATE)
+    (crawl.cwd / "my_settings.py").write_text(SETTINGS)
+    result = crawl([api.url("/missing/1")], settings_module="my_settings", settings={"MOMENT": "exit"})
+    audit(result, 8)

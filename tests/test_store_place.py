@@ -22,6 +22,22 @@ def test_a_directory_is_made_for_its_owner_only_and_hidden_from_git(tmp_path: Pa
         assert (place.directory / ".gitignore").read_text() == "*\n"
 
 
+def test_the_folders_that_lead_to_it_are_on_disk_before_anything_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else what is synced in it is lost with them. Once: the first run that comes so far."""
+    synced: list[Path] = []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(Path(f"/proc/self/fd/{fd}").readlink()))
+    Place.take(tmp_path / "a" / "out").close()
+    assert synced[:3] == [tmp_path / "a", tmp_path, tmp_path.parent]
+    synced.clear()
+    Place.take(tmp_path / "a" / "out").close()
+    assert synced == []
+    (tmp_path / "a" / "out" / ".gitignore").write_bytes(b"")  # as a kill would leave it
+    Place.take(tmp_path / "a" / "out").close()
+    assert synced[:1] == [tmp_path / "a"]
+
+
 def test_taking_it_again_leaves_the_gitignore_as_it_is(tmp_path: Path) -> None:
     Place.take(tmp_path).close()
     (tmp_path / ".gitignore").write_text("mine")

@@ -13,17 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler.exceptions import OtherListError, StoreError
-from crawler.items import NOT_A_CALL, Outcome, Prior, Record, Ticket
+from crawler.items import NOT_A_CALL, Outcome, Prior, Record, Ticket, uuid_text
 from crawler.sources import Fingerprint
 from crawler.store import runs
 from crawler.store.bits import Bits
-from crawler.store.files import Files
+from crawler.store.files import Files, location
 from crawler.store.ledger import Ledger
 from crawler.store.place import Place
 from crawler.store.resume import Duplicate, Resume
 from crawler.store.schema import State
 from crawler.values import REDO
 from tests.stored import BROKEN, MEMORY, NOT_FOUND, OK, Answer, answered, drive, entry, make_plan, rows, ticket
+from tests.stored import files as on_disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -408,6 +409,23 @@ def test_a_call_whose_answer_a_kill_swallowed_is_unknown_unless_it_was_ok(tmp_pa
             found = {row["line"]: row["outcome"] for row in rows(tmp_path)}
             assert found == {1: "unknown", 2: "unknown", 3: "ok"}
             assert ledger.query("SELECT DISTINCT state FROM calls") == [(State.SETTLED,)]
+
+
+def test_what_came_of_such_an_answer_is_taken_away_and_what_stood_before_stays(tmp_path: Path, ledger: Ledger) -> None:
+    new, done = ticket("a", 1, method="POST"), ticket("b", 2, method="POST")
+    stands = answered(done)
+    stands.location = location(uuid_text(done.uuid), ok=True, levels=1)
+    write(ledger, stands)
+    with closing(Place.take(tmp_path)) as place:
+        files = Files(place, "process")
+        files.put(stands.location, b"stands", staged=False)
+        files.put(stands.location, b"never committed", staged=True)
+        files.put(location(uuid_text(new.uuid), ok=False, levels=1), b"never committed", staged=False)
+        with ledger.transaction():
+            for call in (new, done):
+                ledger.open_call(call, run=2, list_id=2, state=State.SENT)
+        runs.recover(ledger, files, levels=1)
+    assert on_disk(tmp_path) == {stands.location: b"stands"}
 
 
 def test_recovered_files_are_on_disk_before_their_rows_say_so(tmp_path: Path, ledger: Ledger) -> None:

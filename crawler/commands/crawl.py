@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import signal
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
@@ -61,6 +62,11 @@ class Command(ScrapyCrawl):
             crawler.signals.connect(_collect_less, signals.engine_started)
         self.crawler_process.crawl(crawler, **opts.spargs)
         self.crawler_process.start()
+        for number in (
+            signal.SIGINT,
+            signal.SIGTERM,
+        ):  # all is over: a second Ctrl-C must not take the exit code's place
+            signal.signal(number, signal.SIG_IGN)
         if self.crawler_process.bootstrap_failed:
             self.exitcode = 1
         elif hasattr(crawler.spidercls, "read_arguments"):

@@ -54,7 +54,7 @@ class Files:
         self._tmpfile = _tmpfile_works(place.fd)
         self._durable = durability != "process"
         self._syncfs = _find_syncfs() if durability == "batch" else None
-        self._unsynced: dict[str, None] = {"..": None}  # a set in order; our own folder may be new, too
+        self._unsynced: dict[str, None] = {}  # a set in order
         self.barriers = 0
 
     def put(self, name: str, data: bytes, *, staged: bool) -> None:
@@ -108,6 +108,14 @@ class Files:
             except OSError as exc:
                 raise self._error("settle", file, exc) from exc
             self._changed(file.rpartition("/")[0])
+
+    def withdraw(self, uuid: str, name: str | None, *, levels: int) -> None:
+        """Remove what was written for a call whose record was never committed: all but *name*. Raises StoreError."""
+        for ok in (True, False):
+            file = location(uuid, ok=ok, levels=levels)
+            self.discard(file + STAGED)
+            if file != name:
+                self.discard(file)
 
     def discard(self, name: str) -> None:
         """Remove a file that no row names, if there is one. Raises StoreError."""

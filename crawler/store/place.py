@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
@@ -78,12 +79,27 @@ def _probe(directory: Path, fd: int) -> None:
     """Fail now rather than at the first record. The file is kept: it hides the output from git."""
     ignore = os.open(".gitignore", os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=fd)
     try:
-        if os.fstat(ignore).st_size == 0:
+        if os.fstat(ignore).st_size == 0:  # a new directory, or one whose first run was killed before this line
+            _sync_way(directory)
             os.write(ignore, b"*\n")
     finally:
         os.close(ignore)
     if not os.access(directory, os.W_OK | os.X_OK):
         raise StoreError(f"output directory {directory}: no permission to write")
+
+
+def _sync_way(directory: Path) -> None:
+    """Have the folders that lead to *directory* on disk: whatever is synced in it is lost where they are."""
+    device = directory.stat().st_dev
+    for parent in directory.resolve().parents:
+        with suppress(PermissionError):  # then it is not we who made what is in there
+            fd = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                if os.fstat(fd).st_dev != device:
+                    return
+                os.fsync(fd)
+            finally:
+                os.close(fd)
 
 
 def _refuse_network(directory: Path, fd: int) -> None:

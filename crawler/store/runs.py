@@ -103,6 +103,8 @@ def begin(ledger: Ledger, start: Start) -> Begun:
 
 def recover(ledger: Ledger, files: Files, *, levels: int) -> None:
     """Finish what a killed run left half-done: files to be moved, calls whose answers it swallowed."""
+    for prior in ledger.rows(_IN_STATE, (State.SENT,)):  # the answer may have come as far as its file
+        files.withdraw(uuid_text(prior.uuid), prior.location, levels=levels)
     staged = list(ledger.rows(_IN_STATE, (State.STAGED,)))
     for prior in staged:
         files.settle(uuid_text(prior.uuid), prior.location, levels=levels)
