@@ -193,7 +193,7 @@ def test_what_rests_when_a_run_ends_is_fetched_by_the_next(crawl: Crawl, end: st
     is_over = False
 
     def answer(heard: Heard) -> Says:
-        return OK if is_over or heard.path != "/refused" else Says(429, {"Retry-After": "30"})
+        return OK if is_over or heard.path != "/refused" else Says(429, {"Retry-After": "6"})
 
     with Scripted(answer, addresses=TWO) as server:
         urls = [(server.url("/refused"), method), (server.url("/a", 1), "GET")]

@@ -93,6 +93,8 @@ def test_a_folder_that_is_not_the_demos_is_left_alone(project: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopping_the_demo_leaves_no_process(project: Path, number: signal.Signals) -> None:
+    (project / "mine.py").write_text("from crawler.settings import *\nAPIFETCH_RATE = '1/s'\n")  # so that it lasts
+    (project / "scrapy.cfg").write_text("[settings]\ndefault = mine\n")
     process = start(project)
     assert process.stdout is not None
     assert process.stderr is not None
