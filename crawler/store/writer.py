@@ -17,7 +17,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from crawler.exceptions import ApiFetchError, StoreError
-from crawler.store.messages import About, Answer, Call, Committed, Frames, Message, Moved, Put, Second, Sent, frame
+from crawler.store.messages import About, Answer, Call, Committed, Frames, Message, Moved, Put, Second, Sent, pieces
 from crawler.store.process import BATCH_BYTES, BATCH_RECORDS
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ process waits five times as long for a batch to fill."""
 FLUSH_BYTES: Final = 128 * 1024
 """Sent at once when so much waits: half of what the kernel takes from most users' sockets."""
 
-SEND_FRAMES: Final = 64
-"""Messages in one send, at the most; the system's limit is 1,024 (IOV_MAX)."""
+SEND_PIECES: Final = 128
+"""Pieces of messages in one send, at the most; the system's limit is 1,024 (IOV_MAX)."""
 
 MAIN: Final = "from crawler.store.process import main; main()"
 
@@ -137,11 +137,14 @@ class Writer:
     def _send(self, message: Message, record: Record | None, done: Callable[[], None] | None = None) -> None:
         if self.error is not None:
             raise self.error
-        data = frame(message)
-        self._waiting.append((record, done, len(data)))
-        self._waiting_bytes += len(data)
-        self._unsent.append(data)
-        self._unsent_bytes += len(data)
+        head, body = pieces(message)
+        size = len(head) + len(body)
+        self._waiting.append((record, done, size))
+        self._waiting_bytes += size
+        self._unsent.append(head)
+        if body:
+            self._unsent.append(body)
+        self._unsent_bytes += size
         if self._blocked:
             return
         if done is not None or self._unsent_bytes >= FLUSH_BYTES:
@@ -155,7 +158,7 @@ class Writer:
             self._flushing.cancel()
             self._flushing = None
         while self._unsent:
-            sent = self._try_send(list(islice(self._unsent, SEND_FRAMES)))
+            sent = self._try_send(list(islice(self._unsent, SEND_PIECES)))
             if not sent:
                 break
             self._unsent_bytes -= sent
@@ -172,13 +175,13 @@ class Writer:
         if self._finishing and not self._unsent:
             self._socket.shutdown(socket.SHUT_WR)
 
-    def _try_send(self, frames: list[bytes | memoryview]) -> int:
+    def _try_send(self, parts: list[bytes | memoryview]) -> int:
         try:
-            return self._socket.sendmsg(frames)
+            return self._socket.sendmsg(parts)
         except BlockingIOError:
             return 0
         except ConnectionError:  # it has ended: `_hear` says why
-            return sum(map(len, frames))
+            return sum(map(len, parts))
 
     def _hear(self) -> None:
         try:
