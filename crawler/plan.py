@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from crawler.credentials import Secrets
 from crawler.pacing import Policy
-from crawler.sources import list_name
+from crawler.secrets import mask_url
+from crawler.sources import STDIN, Shape, is_remote, list_name
 from crawler.store.ledger import NAME
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 class Plan:
     """One run, as its owner reads it from the settings.
 
-    urls: the list's path, `-` for stdin. identity: the arguments that change what is fetched.
+    urls: the list, as the argument has it. shape: how its lines become calls. ca_file: for a list that is
+    downloaded; None: as found in the environment. identity: the arguments that change what is fetched.
     arguments, versions: for the record. levels: folder levels below responses/ and errors/.
     policy: what holds for every host. max_calls: None for any number. secrets: the values of `${NAME}`.
     addresses: which ones may be called.
@@ -33,8 +35,7 @@ class Plan:
 
     urls: str
     out: Path
-    format: str | None
-    column: str
+    shape: Shape
     limit: int | None
     raw: bool
     redo: RedoRule
@@ -50,12 +51,25 @@ class Plan:
     max_calls: int | None = None
     secrets: Secrets = field(default_factory=lambda: Secrets((), environ={}))
     addresses: Rule = "list"
+    ca_file: str | None = None
 
     @property
     def path(self) -> str:
-        """The list by its one name: the folder without links, `-` for stdin."""
-        path = Path(self.urls)
-        return self.urls if self.urls == "-" else str(path.parent.resolve() / path.name)
+        """The list by its one name: the folder without links, `-` for stdin, a URL without its secrets."""
+        return absolute(self.urls)
+
+    @property
+    def shown(self) -> str:
+        """The list as people see it."""
+        return mask_url(self.urls) if is_remote(self.urls) else self.urls
+
+
+def absolute(urls: str) -> str:
+    """A list's one name, whatever the folder in which the command runs."""
+    if is_remote(urls):
+        return mask_url(urls)
+    path = Path(urls)
+    return urls if urls == STDIN else str(path.parent.resolve() / path.name)
 
 
 def output_directory(urls: str, out: str) -> Path:
@@ -63,6 +77,6 @@ def output_directory(urls: str, out: str) -> Path:
 
     A list in an output directory stays there, unless *out* names one directory whatever the list is called.
     """
-    if urls != "-" and "%(name)s" in out and (Path(urls).parent / NAME).exists():
+    if urls != STDIN and not is_remote(urls) and "%(name)s" in out and (Path(urls).parent / NAME).exists():
         return Path(urls).parent
     return Path(out % {"name": list_name(urls), "time": time.strftime("%Y-%m-%dT%H-%M-%S")})

@@ -44,7 +44,7 @@ class Recording:
         self._room = asyncio.Event()
         self._ended = asyncio.Event()
         self._uncommitted: set[asyncio.Event] = set()
-        self.no_calls: dict[tuple[int | None, str | None, str | None], Record] = {}
+        self.no_calls: dict[tuple[str | int | None, ...], Record] = {}
         self._listeners: list[tuple[Callable[[Record], None], Callable[[], None]]] = []
         self.listen(acknowledged)
         self._writer = Writer(
@@ -55,7 +55,7 @@ class Recording:
 
     def expect(self, record: Record) -> Record:
         """Remember a record that no call will bring, until it is handed in."""
-        self.no_calls[record.line, record.uuid, record.parent] = record
+        self.no_calls[record.source, record.line, record.uuid, record.parent] = record
         return record
 
     async def put(self, record: Record) -> None:
@@ -68,7 +68,7 @@ class Recording:
         """The same for a caller that cannot wait."""
         self._writer.put(record)
         if record.outcome in NOT_A_CALL:
-            self.no_calls.pop((record.line, record.uuid, record.parent), None)
+            self.no_calls.pop((record.source, record.line, record.uuid, record.parent), None)
         elif record.ticket is not None:
             record.ticket.recorded = True
 

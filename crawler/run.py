@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections import defaultdict
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +19,9 @@ from crawler.addresses import Guard
 from crawler.exceptions import StoreError
 from crawler.items import BadLine, Entry, Outcome, Prior, Record, Ticket
 from crawler.pacing import Traffic
+from crawler.plan import absolute
 from crawler.recording import Recording
-from crawler.sources import fingerprint, open_source
+from crawler.sources import download, fingerprint, is_remote, members, open_list
 from crawler.stopping import Stopping
 from crawler.store import runs
 from crawler.store.bits import Bits
@@ -43,8 +45,8 @@ if TYPE_CHECKING:
 class Run:
     """An open run. All methods belong to the event loop's thread.
 
-    tally: the counts so far. standing: what the ledger held at the start. resume_at: when going on makes
-    sense (UTC), if that is known.
+    files: those of a list of several, None where it is one. tally: the counts so far. standing: what the ledger
+    held at the start. resume_at: when going on makes sense (UTC), if that is known.
     """
 
     def __init__(self, plan: Plan, *, on_disk_error: Callable[[ApiFetchError], None]) -> None:
@@ -68,19 +70,22 @@ class Run:
             raise
 
     def _open(self, plan: Plan) -> None:
-        skipped = Bits()
+        skipped: defaultdict[str | None, Bits] = defaultdict(Bits)
         again = (plan.out / NAME).exists()
-        self.source: Source = open_source(
-            plan.urls, format=plan.format, column=plan.column, limit=plan.limit,
-            skip=skipped.__contains__ if again else None,
-        )  # fmt: skip
+        urls = download(plan.urls, plan.out, ca_file=plan.ca_file) if is_remote(plan.urls) else plan.urls
+        found = members(urls)
+        files = self.files = None if found is None else [absolute(file) for file in found]
+        self.source: Source = open_list(
+            urls, files, plan.shape, limit=plan.limit, skip=(lambda file: skipped[file].__contains__) if again else None
+        )
         self._ledger = Ledger(plan.out, durable=plan.durability != "process")
         belongs = runs.owner(self._ledger) in {None, plan.path}
         self.inside = not belongs and Path(plan.path).is_relative_to(plan.out.resolve())
         self.begun = runs.begin(
             self._ledger,
             runs.Start(
-                path=plan.path, inside=self.inside, fingerprint=fingerprint(plan.urls), identity=plan.identity,
+                path=plan.path, inside=self.inside, fingerprint=fingerprint(urls) if files is None else None,
+                members={file: fingerprint(file) for file in files or ()}, identity=plan.identity,
                 by_line=not plan.limit and not plan.number_duplicates, redo=plan.redo_text,
                 arguments=plan.arguments, versions=plan.versions, durability=plan.durability,
             ),
@@ -90,9 +95,12 @@ class Run:
         self.traffic.restore(self._noted_pacing, now_s=time.monotonic(), wall_s=time.time())
         self._resume = Resume(
             self._ledger, run=self.begun.run, redo_base=self.begun.redo_base, redo=plan.redo,
-            list_id=self.begun.list_id, moves=not self.inside, number=plan.number_duplicates,
+            lists=self.begun.lists, moves=not self.inside, number=plan.number_duplicates,
         )  # fmt: skip
-        self.standing: Standing = self._resume.survey(skipped, by_line=self.begun.by_line)
+        lists = self.begun.lists.items()
+        self.standing: Standing = self._resume.survey(
+            {number: skipped[file] for file, number in lists if number in self.begun.unchanged}
+        )
         self.tally.lines.update(self.standing.lines)
         if not self.inside:
             self.tally.followed.update(self.standing.followed)
@@ -119,7 +127,7 @@ class Run:
         """What to do about a line: a Ticket is to be fetched, a Record is its end, None: it stands."""
         if isinstance(line, BadLine):
             return self.recording.expect(
-                Record(outcome=Outcome.INVALID, line=line.line, url=line.text, error=line.reason)
+                Record(outcome=Outcome.INVALID, source=line.source, line=line.line, url=line.text, error=line.reason)
             )
         verdict = self._resume.decide(line)
         if isinstance(verdict, Ticket):
@@ -190,7 +198,7 @@ class Run:
         """The accounting for summary.json; exit_code: None while it runs."""
         return {
             "state": "running" if exit_code is None else "stopped" if stop_reason else "finished",
-            "exit_code": exit_code, "stop_reason": stop_reason, "resume_at": self.resume_at, "urls": self.plan.urls,
+            "exit_code": exit_code, "stop_reason": stop_reason, "resume_at": self.resume_at, "urls": self.plan.shown,
             "started_at": self._started_at, "written_at": runs.now(), "pid": os.getpid(),
             "equation": self.tally.equation(),
             "run": self.tally.summary(time.monotonic() - self._started_s, rests=self.traffic.rests),
@@ -203,7 +211,7 @@ class Run:
         try:
             if self.recording.error is None:
                 whole = self.tally.read_to_end and not self.inside and not self.plan.limit
-                write_lists(self._ledger, self.plan.out, self.begun.list_id if whole else None)
+                write_lists(self._ledger, self.plan.out, self.begun.lists.values() if whole else None)
                 write_summary(self.plan.out, summary)
                 runs.end(self._ledger, self.begun.run, summary, read_to_end=self.tally.read_to_end)
         except StoreError as exc:

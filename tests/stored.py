@@ -24,6 +24,7 @@ from crawler.exceptions import StoreError
 from crawler.items import Entry, Outcome, Record, Ticket
 from crawler.plan import Plan
 from crawler.run import Run
+from crawler.sources import Shape
 from crawler.store import process, writer
 from crawler.store.files import Files
 from crawler.store.ledger import NAME, Ledger
@@ -82,7 +83,7 @@ def make_plan(folder: Path, names: list[str] | None = None, *, redo: str = "retr
     if names is not None:
         items.write_text("".join(f"{name if name.startswith('!') else ORIGIN + name}\n" for name in names))
     values: dict[str, Any] = {
-        "urls": str(items), "out": folder / "out", "format": "txt", "column": "url", "limit": None, "raw": True,
+        "urls": str(items), "out": folder / "out", "shape": Shape(format="txt"), "limit": None, "raw": True,
         "redo": REDO.parse(redo), "redo_text": redo, "number_duplicates": False, "tolerance": TOLERANCE.parse("0"),
         "durability": "process", "levels": 1, "identity": {}, "arguments": {}, "versions": {},
     }  # fmt: skip

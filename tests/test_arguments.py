@@ -43,7 +43,7 @@ VALID = {
 }  # fmt: skip
 """For everything that is built, a value that is not the default."""
 
-LATER = {"urls": "https://h/list.txt", "format": "parquet", "workers": "auto", "redo": "changed", "out": "s3://b/p"}
+LATER = {"urls": "s3://h/list.txt", "format": "parquet", "workers": "auto", "redo": "changed", "out": "s3://b/p"}
 
 
 def read(
@@ -189,8 +189,8 @@ def test_a_value_that_is_not_built_yet_says_so(name: str, value: str) -> None:
 
 
 def test_a_list_whose_name_needs_a_reader_that_is_not_built_says_so() -> None:
-    assert message(said={"urls": "a.csv.zst"}).endswith("(not yet: .zst)")
-    assert read({"urls": "a.csv.zst", "format": "csv"})["APIFETCH_FORMAT"] == "csv"
+    assert message(said={"urls": "a.parquet"}).endswith("(not yet: .parquet)")
+    assert read({"urls": "a.parquet", "format": "csv"})["APIFETCH_FORMAT"] == "csv"
 
 
 @pytest.mark.parametrize(
@@ -334,7 +334,7 @@ def test_a_variable_that_cannot_be_sent_is_refused_without_showing_it(environ: d
         {"said": {"header": '{"Authorization": "s3cret"}'}},
         {"said": {"api_token": "s3cret"}},
         {"said": {"proxy": "http://me:s3cret@proxy/"}},
-        {"said": {"urls": "https://me:s3cret@h/list?key=s3cret"}},
+        {"said": {"urls": "s3://me:s3cret@h/list?key=s3cret"}},
         {"said": {"hosts": "https://me:s3cret@h/"}},
     ],
 )

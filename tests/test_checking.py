@@ -66,7 +66,7 @@ def mend(out: Path, found: list[Finding], names: Iterable[str] = ()) -> Any:
     (out.parent / "list.txt").write_text("".join(f"http://api.test/{name}\n" for name in names))
 
     def lines() -> list[Entry | BadLine]:
-        with closing(open_source(str(out.parent / "list.txt"), format="txt")) as source:
+        with closing(open_source(str(out.parent / "list.txt"))) as source:
             return source.next_batch(100)
 
     place = Place.take(out)

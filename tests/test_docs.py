@@ -157,7 +157,7 @@ class Reader:
     def lines(self, text: str, kind: str) -> None:
         path = self.folder / f"example.{kind}"
         path.write_text(text)
-        source = open_source(str(path), format=None, column="url")
+        source = open_source(str(path))
         lines = source.next_batch(1000)
         source.close()
         assert lines

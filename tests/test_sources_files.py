@@ -16,7 +16,7 @@ import pytest
 
 from crawler.exceptions import ListError
 from crawler.items import BadLine, Entry
-from crawler.sources import FileSource, Source, fingerprint, list_name, open_source
+from crawler.sources import FileSource, Shape, Source, fingerprint, list_name, open_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,7 +32,7 @@ DEMO_API = "http://127.0.0.1:8765/"
 def open_list() -> Iterator[Open]:
     """open_source, whose files are closed when the test ends."""
     with ExitStack() as stack:
-        yield lambda path, **options: stack.enter_context(closing(open_source(str(path), **options)))
+        yield lambda path, shape=None, **options: stack.enter_context(closing(open_source(str(path), shape, **options)))
 
 
 def urls(source: Source) -> list[str]:
@@ -113,7 +113,7 @@ def test_else_the_first_line_that_counts_tells_it(
 def test_a_format_that_is_given_wins_over_the_name(open_list: Open, tmp_path: Path) -> None:
     path = tmp_path / "list.csv"
     path.write_bytes(b"http://x/?a=1,2\n")
-    assert urls(open_list(path, format="txt")) == ["http://x/?a=1,2"]
+    assert urls(open_list(path, Shape(format="txt"))) == ["http://x/?a=1,2"]
 
 
 # What cannot be opened
@@ -160,7 +160,7 @@ def test_a_list_that_cannot_be_read_is_refused_with_its_name_and_the_reason(
 
 def test_an_unknown_format_is_refused_with_those_that_are_known(open_list: Open) -> None:
     with pytest.raises(ListError, match=r"format 'yaml' is not known; there are txt, csv, tsv, jsonl"):
-        open_list("list.txt", format="yaml")
+        open_list("list.txt", Shape(format="yaml"))
 
 
 # What breaks while it is read
@@ -349,8 +349,8 @@ while batch := source.next_batch(100):
 
 BLOCK_ON_STDIN = """
 import threading
-from crawler.sources import open_source
-source = open_source("-", format="txt")
+from crawler.sources import Shape, open_source
+source = open_source("-", Shape(format="txt"))
 source.next_batch(1)
 threading.Thread(target=source.next_batch, args=(1,), daemon=True).start()
 """
@@ -435,7 +435,12 @@ def test_the_fingerprint_of_nothing_is_refused(tmp_path: Path) -> None:
         ("-", "stdin"),
         ("/a/b/items.v2.txt", "items.v2"),
         ("api.example.com", "api.example.com"),
-        ("a b/c d:e?.txt", "c_d_e_"),
+        ("a b/c d:e?.txt", "c_d_e"),
+        ("lists/2026-*.csv.xz", "2026"),
+        ("lists/**/*.csv", "lists"),
+        ("[ab].txt", "list"),
+        ("https://h/a/items.csv.zst?key=1#x", "items"),
+        ("https://me:pw@api.example.com:8/", "api.example.com"),
         ("åäö.txt", "åäö"),
         ("..", "list"),
         ("", "list"),

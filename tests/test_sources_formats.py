@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from crawler.exceptions import ListError
 from crawler.items import BadLine, Entry
-from crawler.sources import open_source
+from crawler.sources import Shape, open_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 def read(tmp_path: Path) -> Read:
     """Everything that a list of these bytes gives; drawn in small batches, so that batches meet blocks."""
 
-    def read(content: bytes, *, format: str = "txt", **options: Any) -> list[Entry | BadLine]:  # noqa: A002
+    def read(content: bytes, limit: int | None = None, **shape: Any) -> list[Entry | BadLine]:
         path = tmp_path / "list"
         path.write_bytes(content)
-        with closing(open_source(str(path), format=format, **options)) as source:
+        with closing(open_source(str(path), Shape(**{"format": "txt"} | shape), limit=limit)) as source:
             found: list[Entry | BadLine] = []
             while batch := source.next_batch(3):
                 found += batch

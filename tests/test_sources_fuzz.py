@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from crawler.exceptions import ListError
 from crawler.items import BadLine, Entry
-from crawler.sources import open_source
+from crawler.sources import Shape, open_source
 from crawler.sources.lines import LINE_CAP, read_blocks
 from crawler.sources.table import table_records
 
@@ -41,7 +41,7 @@ def read(path: Path, content: bytes, kind: str | None) -> list[Entry | BadLine] 
     """All items; None when the list as a whole is refused. The counters are checked on the way."""
     path.write_bytes(content)
     try:
-        source = open_source(str(path), format=kind)
+        source = open_source(str(path), Shape(format=kind))
     except ListError:
         return None
     found: list[Entry | BadLine] = []
@@ -134,7 +134,7 @@ def test_skipping_and_limits_leave_the_other_lines_as_they_are(
     everything = read(path, content, kind)
     if everything is None:
         return
-    with closing(open_source(str(path), format=kind, skip=done.__contains__, limit=limit)) as source:
+    with closing(open_source(str(path), Shape(format=kind), skip=done.__contains__, limit=limit)) as source:
         found = [item for batch in iter(lambda: source.next_batch(1_000), []) for item in batch]
     expected = everything[:limit]
     assert found == [item for item in expected if item.line not in done]

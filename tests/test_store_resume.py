@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from crawler.exceptions import OtherListError, StoreError
 from crawler.items import NOT_A_CALL, Outcome, Prior, Record, Ticket, uuid_text
-from crawler.sources import Fingerprint
+from crawler.sources import Fingerprint, Shape
 from crawler.store import runs
 from crawler.store.bits import Bits
 from crawler.store.files import Files, location
@@ -47,7 +47,8 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 def resume(ledger: Ledger, redo: str = "retryable", **changes: Any) -> Resume:
     how: dict[str, Any] = {
-        "run": THIS_RUN, "redo_base": THIS_RUN, "redo": REDO.parse(redo), "list_id": 2, "moves": True, "number": False,
+        "run": THIS_RUN, "redo_base": THIS_RUN, "redo": REDO.parse(redo), "lists": {None: 2}, "moves": True,
+        "number": False,
     }  # fmt: skip
     return Resume(ledger, **(how | changes))
 
@@ -184,18 +185,18 @@ def test_a_row_is_counted_by_its_line_only_in_the_list_as_it_is(ledger: Ledger) 
     ledger.move([(1, 3, 4)])  # of another list
     write(ledger, Record(outcome=Outcome.INVALID, line=5, url="!"))
     lines = Bits()
-    standing = resume(ledger).survey(lines, by_line=True)
+    standing = resume(ledger).survey({2: lines})
     assert standing.lines == {Outcome.OK: 1, Outcome.HTTP_ERROR: 1, Outcome.INVALID: 1}
     assert [line for line in range(10) if line in lines] == [1, 3, 5]
     lines = Bits()
-    assert resume(ledger).survey(lines, by_line=False).lines.total() == 0
+    assert resume(ledger).survey({}).lines.total() == 0
     assert not [line for line in range(10) if line in lines]
 
 
 def test_what_is_known_by_its_line_is_seen(ledger: Ledger) -> None:
     written(ledger, "a", 1)
     decisions = resume(ledger)
-    decisions.survey(Bits(), by_line=True)
+    decisions.survey({2: Bits()})
     assert decisions.decide(entry("a", 7)) == Duplicate(1)
 
 
@@ -248,7 +249,7 @@ def test_pages_that_a_killed_run_left_come_with_all_that_was_asked(ledger: Ledge
     with ledger.transaction():
         ledger.open_call(left, run=1, list_id=None, state=State.PENDING)
     decisions = resume(ledger)
-    assert decisions.survey(Bits(), by_line=True).followed_open == 1
+    assert decisions.survey({2: Bits()}).followed_open == 1
     found = list(decisions.followed())
     assert [call.uuid for call in found] == [left.uuid]
     assert found[0].entry == left.entry
@@ -269,7 +270,7 @@ def test_failed_pages_are_made_again_by_rule_and_ok_ones_by_their_parent(
         page_of(ledger, parent, name, answer)
     write(ledger, Record.of(replace(ticket("p/ok", None), parent=parent), Outcome.DUPLICATE))
     decisions = resume(ledger, redo)
-    standing = decisions.survey(Bits(), by_line=False)
+    standing = decisions.survey({})
     assert standing.followed_open == len(made)
     assert standing.followed.total() == 4 - len(made)
     assert [call.entry.url.partition("test/")[2] for call in decisions.followed()] == made
@@ -443,7 +444,7 @@ def test_recovered_files_are_on_disk_before_their_rows_say_so(tmp_path: Path, le
 def test_a_post_that_was_sent_when_the_run_was_killed_is_repeated_only_if_asked(tmp_path: Path) -> None:
     items = tmp_path / "list.jsonl"
     items.write_text('{"url": "http://api.test/a", "method": "POST"}\n')
-    plan = make_plan(tmp_path, urls=str(items), format="jsonl")
+    plan = make_plan(tmp_path, urls=str(items), shape=Shape(format="jsonl"))
 
     def kill(_name: str) -> Answer:
         raise StoreError("killed")
@@ -452,5 +453,29 @@ def test_a_post_that_was_sent_when_the_run_was_killed_is_repeated_only_if_asked(
     assert [row["outcome"] for row in rows(tmp_path / "out")] == ["sent"]
     again = drive(plan)
     assert (again.calls, again.equation["failed"]) == ([], 1)
-    asked = drive(make_plan(tmp_path, urls=str(items), format="jsonl", redo="failed"))
+    asked = drive(make_plan(tmp_path, urls=str(items), shape=Shape(format="jsonl"), redo="failed"))
     assert (asked.calls, asked.equation["ok"]) == (["a"], 1)
+
+
+# A list of several files
+
+
+def test_of_several_files_those_before_the_first_change_are_known_by_their_lines(ledger: Ledger) -> None:
+    prints = {name: Fingerprint(number, 1, "x") for number, name in enumerate("abc")}
+
+    def known(**members: Fingerprint | None) -> str:
+        begun = begin(ledger, path="/lists/*", fingerprint=None, members=members)
+        assert list(begun.lists) == list(members)
+        assert begun.by_line is (len(begun.unchanged) == len(members))
+        return "".join(name for name, number in begun.lists.items() if name and number in begun.unchanged)
+
+    assert known(**prints) == ""
+    assert known(**prints) == "abc"
+    assert known(**prints, d=Fingerprint(3, 1, "x")) == "abc"
+    assert known(**prints | {"b": Fingerprint(1, 2, "x")}) == "a"
+    assert known(**prints) == "a"
+    assert known(a=prints["a"], c=prints["c"]) == "a"
+    assert known(b=prints["b"], c=prints["c"]) == ""
+    assert known(b=prints["b"], c=None) == "b"
+    assert known(b=prints["b"], c=None) == "b"  # a pipe is never known
+    assert begin(ledger, path="/lists/*", fingerprint=None, members=prints, by_line=False).unchanged == frozenset()

@@ -20,6 +20,7 @@ import pytest
 
 from crawler.exceptions import StoreError
 from crawler.items import Outcome, Prior, Record
+from crawler.sources import Shape
 from crawler.store import files as files_room
 from crawler.store import process
 from crawler.store.commit import Committer
@@ -364,7 +365,7 @@ def test_whatever_a_list_may_hold_is_stored(tmp_path: Path) -> None:
     line = {"url": "http://api.test/a", "id": "k\0", "meta": meta}
     items = tmp_path / "list.jsonl"
     items.write_text(json.dumps(line) + "\n")
-    done = drive(make_plan(tmp_path, urls=str(items), format="jsonl", raw=False), lambda _: OK)
+    done = drive(make_plan(tmp_path, urls=str(items), shape=Shape(format="jsonl"), raw=False), lambda _: OK)
     assert (done.error, done.equation["ok"]) == (None, 1)
     row = rows(tmp_path / "out")[0]
     assert (json.loads(row["meta"]), row["key"]) == (meta, "k\0")

@@ -110,7 +110,7 @@ def _check_together(values: Mapping[str, Any], said: Collection[str]) -> None:
     if values["APIFETCH_RETRY_BASE_S"] > values["APIFETCH_RETRY_CAP_S"]:
         base_s, cap_s = values["APIFETCH_RETRY_BASE_S"], values["APIFETCH_RETRY_CAP_S"]
         raise ArgumentError("APIFETCH_RETRY_BASE_S", base_s, f"no more than APIFETCH_RETRY_CAP_S={cap_s:g}")
-    if "column" in said and written in {"txt", "txt.gz"}:
+    if "column" in said and written is not None and written.partition(".")[0] == "txt":
         raise ArgumentError("column", values["APIFETCH_COLUMN"], f"no column with format={written}, which has none")
 
 

@@ -26,13 +26,12 @@ USAGE: Final = "scrapy crawl apifetch -a urls=FILE"
 ARGUMENTS: Final = (
     ready(
         "urls", URLS, note="required",
-        says="the list: a path, or `-` for the standard input; not yet: a directory, a pattern "
-        "(`lists/*.csv`), the URL of a list (`https:`, `s3:`, `redis:`)",
+        says="the list: a path, a directory of lists, a pattern (`lists/*.csv`), `-` for the standard input, or "
+        "the `https:` URL of a list; not yet: `s3:`, `redis:`",
     ),
     ready(
         "format", FORMAT, note="from the name, else the first lines",
-        says="`txt` `csv` `tsv` `jsonl`, each also with `.gz`; "
-        "not yet: `curl` `parquet`, and `.bz2` `.xz` `.zst`",
+        says="`txt` `csv` `tsv` `jsonl`, each also with `.gz` `.bz2` `.xz` `.zst`; not yet: `curl` `parquet`",
     ),
     ready("column", TEXT, default="url", says="the column of a table that holds the URL"),
     planned(

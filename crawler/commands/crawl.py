@@ -91,13 +91,12 @@ class Command(ScrapyCrawl):
         from crawler.arguments import HostsNeededError  # noqa: PLC0415
         from crawler.exceptions import ApiFetchError, ArgumentError  # noqa: PLC0415
         from crawler.plan import output_directory  # noqa: PLC0415
-        from crawler.sources import open_source  # noqa: PLC0415
+        from crawler.sources import Shape, check_list  # noqa: PLC0415
 
         try:
             settings = spider.read_arguments(self.settings, opts.spargs)
             urls = settings["APIFETCH_URLS"]
-            if urls != "-":
-                open_source(urls, format=settings["APIFETCH_FORMAT"], column=settings["APIFETCH_COLUMN"]).close()
+            check_list(urls, Shape(format=settings["APIFETCH_FORMAT"], column=settings["APIFETCH_COLUMN"]))
             _check_handler(settings["APIFETCH_HTTP_HANDLER"])
             out = output_directory(urls, settings["APIFETCH_OUT"])
             for feed in opts.overwrite_output or ():
@@ -141,13 +140,14 @@ def _hosts_hint(arguments: dict[str, str]) -> str:
     """The flag that would do, from the first URL of the list."""
     from crawler.exceptions import ApiFetchError  # noqa: PLC0415  # see above
     from crawler.items import Entry  # noqa: PLC0415
-    from crawler.sources import check_url, open_source  # noqa: PLC0415
+    from crawler.sources import STDIN, Shape, check_url, is_remote, members, open_list  # noqa: PLC0415
 
-    urls = arguments.get("urls", "-")
-    if urls == "-":
+    urls = arguments.get("urls", STDIN)
+    if urls == STDIN or is_remote(urls):
         return ""
     try:
-        source = open_source(urls, format=arguments.get("format"), column=arguments.get("column", "url"))
+        shape = Shape(format=arguments.get("format"), column=arguments.get("column", "url"))
+        source = open_list(urls, members(urls), shape)
         lines = source.next_batch(100)
         source.close()
         target = check_url(next(line for line in lines if isinstance(line, Entry)).target)

@@ -160,13 +160,14 @@ def _mend(place: Place, findings: list[Finding], arguments: dict[str, object]) -
 
 
 def _lines(known: dict[str, str], arguments: dict[str, object]) -> Iterator[Entry | BadLine]:
-    """The list that the directory belongs to, line by line; nothing if it came by a pipe."""
-    from crawler.sources import open_source  # noqa: PLC0415
+    """The list that the directory belongs to, line by line; nothing if it came by a pipe or from the web."""
+    from crawler.sources import STDIN, Shape, is_remote, members, open_list  # noqa: PLC0415
 
-    if known["urls"] == "-":
+    if known["urls"] == STDIN or is_remote(known["urls"]):
         return
     format_ = arguments.get("format")
-    source = open_source(known["urls"], format=str(format_) if format_ else None, column=known["column"])
+    shape = Shape(format=str(format_) if format_ else None, column=known["column"])
+    source = open_list(known["urls"], members(known["urls"]), shape)
     try:
         while batch := source.next_batch(1000):
             yield from batch

@@ -14,6 +14,7 @@ from crawler.arguments import ARGUMENTS, Argument, environment_names
 from crawler.credentials import Secrets
 from crawler.pacing import Policy, backoffs, outage
 from crawler.plan import Plan, output_directory
+from crawler.sources import Shape
 
 if TYPE_CHECKING:
     from scrapy.settings import BaseSettings
@@ -26,8 +27,8 @@ def plan_of(settings: BaseSettings) -> Plan:
     return Plan(
         urls=urls,
         out=output_directory(urls, settings["APIFETCH_OUT"]),
-        format=settings["APIFETCH_FORMAT"],
-        column=settings["APIFETCH_COLUMN"],
+        shape=Shape(format=settings["APIFETCH_FORMAT"], column=settings["APIFETCH_COLUMN"]),
+        ca_file=settings["APIFETCH_CA_FILE"],
         limit=settings["APIFETCH_LIMIT"],
         raw=settings["APIFETCH_SAVE"] == "raw",
         redo=settings["APIFETCH_REDO"],

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from crawler.accounting import ExitCode
 from crawler.items import Outcome
+from crawler.sources import STDIN, left_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,8 +30,13 @@ _MEANINGS: Final = {
 
 def opening(run: Run) -> Iterator[str]:
     """What is asked, and what the ledger holds of it already."""
-    shown = "the standard input" if run.plan.urls == "-" else run.plan.urls
+    shown = "the standard input" if run.plan.urls == STDIN else run.plan.shown
+    if run.files is not None:
+        shown += f" ({counted(len(run.files), 'file')})"
     yield f"Fetching {shown} into {run.plan.out}"
+    if others := left_out(run.plan.urls):
+        shown = ", ".join(others[:5]) + (f" and {len(others) - 5:,} more" if len(others) > 5 else "")
+        yield f"No lists by their names, and left out: {shown}"
     if run.begun.last is None:
         return
     if run.begun.by_line:

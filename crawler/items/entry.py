@@ -22,6 +22,7 @@ class Entry:
     headers: the list's own, in order. body: the exact bytes. key: the list's `id`.
     meta: the list's other columns, values that JSON can hold.
     n: which occurrence of the same call this is, from 1; above 1 only with `duplicates=fetch`.
+    source: the file that holds the line, where the list is several files; None where it is one.
     """
 
     url: str
@@ -34,6 +35,7 @@ class Entry:
     key: str | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
     n: int = 1
+    source: str | None = None
 
     @property
     def uuid(self) -> bytes:
@@ -73,9 +75,10 @@ class BadLine:
     r"""A line of the list that cannot be read as a call.
 
     line: 1-based. text: its beginning, at most 1,000 characters, undecodable bytes as \xNN.
-    reason: what is wrong with it, for a person.
+    reason: what is wrong with it, for a person. source: as in Entry.
     """
 
     line: int
     text: str
     reason: str
+    source: str | None = None

@@ -72,7 +72,8 @@ class Ticket:
 class Record:
     """What became of an entry: the item that pipelines see, one row of the ledger.
 
-    uuid: text, None for an invalid line. parent: the uuid of the record that led here.
+    uuid: text, None for an invalid line. source: the file of the line, None where the list is one file.
+    parent: the uuid of the record that led here.
     url: as listed, with secrets masked. redirects: hops. bytes: length of the body after content
     decoding; sha256, file_digest: hex digests of body and file, filled in by the store, like location.
     started_at: UTC, ISO 8601 with milliseconds, of the first attempt; fetched_at: of the answer.
@@ -83,6 +84,7 @@ class Record:
 
     outcome: Outcome
     uuid: str | None = None
+    source: str | None = None
     line: int | None = None
     n: int = 1
     parent: str | None = None
@@ -126,6 +128,7 @@ class Record:
         record = cls(
             outcome=outcome,
             uuid=uuid_text(ticket.uuid),
+            source=entry.source,
             line=entry.line,
             n=entry.n,
             parent=uuid_text(ticket.parent.uuid) if ticket.parent is not None else None,

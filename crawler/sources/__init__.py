@@ -3,17 +3,29 @@
 Imports no Scrapy. Never raises for a line: what cannot be read as a call comes out as a BadLine.
 """
 
-from crawler.sources.files import Fingerprint, fingerprint, list_name
-from crawler.sources.source import FileSource, Source, open_source
+from crawler.sources.files import Fingerprint, fingerprint
+from crawler.sources.members import left_out, members
+from crawler.sources.names import STDIN, is_remote, list_name
+from crawler.sources.remote import download
+from crawler.sources.several import check_list, open_list
+from crawler.sources.source import FileSource, Shape, Source, open_source
 from crawler.sources.urls import Target, check_url
 
 __all__ = [
+    "STDIN",
     "FileSource",
     "Fingerprint",
+    "Shape",
     "Source",
     "Target",
+    "check_list",
     "check_url",
+    "download",
     "fingerprint",
+    "is_remote",
+    "left_out",
     "list_name",
+    "members",
+    "open_list",
     "open_source",
 ]

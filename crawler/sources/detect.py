@@ -5,7 +5,6 @@ Owns that guess and nothing else. It errs towards txt, whose URLs may hold comma
 
 from __future__ import annotations
 
-import zlib
 from typing import TYPE_CHECKING
 
 from crawler.exceptions import ListError
@@ -25,7 +24,7 @@ def find_format(chunks: Iterator[bytes], *, column: str, path: str) -> tuple[str
 
     try:
         begin, chunks = peek(chunks, has_a_line)
-    except (OSError, EOFError, zlib.error) as exc:
+    except (OSError, EOFError) as exc:
         raise ListError(f"{path}: breaks off in its first line ({exc})") from exc
     return _guess(_first_line(begin).decode(errors="replace"), column), chunks
 

@@ -1,48 +1,48 @@
 """A path to bytes.
 
-Owns: opening a file or standard input, gzip, telling whether a list changed, and what a list is called.
-Knows no lines and no formats beyond the endings of their names.
+Owns: opening a file or standard input, unpacking it, telling what is no list at all, and whether a list
+changed. Knows no lines and no formats.
 """
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import io
 import os
 import re
 import select
 import stat
-import zlib
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from crawler.exceptions import ListError
+from crawler.sources.names import STDIN, packing
+from crawler.sources.packed import CHUNK_BYTES, MAGIC_BYTES, packing_of, unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
-STDIN: Final = "-"
+_NO_LIST: Final = {
+    b"PK\x03\x04": "a zip archive (Excel's files are such): unpack it, or save the sheet as CSV",
+    b"PAR1": "Parquet under another name: rename it to .parquet, or say format=parquet",
+    b"\xff\xfe": "UTF-16 text: save it as UTF-8",
+    b"\xfe\xff": "UTF-16 text: save it as UTF-8",
+    b"%PDF-": "a PDF document: copy its URLs into a text file, one a line",
+    b"\x89PNG": "a picture",
+    b"\xff\xd8\xff": "a picture",
+    b"SQLite": "a SQLite database: write its URLs to a file, one a line",
+    b"\x7fELF": "a program",
+    b"{\\rtf": "a document of a word processor: save it as plain text",
+}
+"""What is never a list of URLs, by its first bytes, and what to do."""
 
-FORMATS: Final = {
-    ".txt": "txt", ".list": "txt", ".urls": "txt",
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".jsonl": "jsonl", ".jl": "jsonl", ".ndjson": "jsonl",
-}  # fmt: skip
-"""What the ending of a name says about the lines."""
-
-CHUNK_BYTES: Final = 64 * 1024  # a pipe's buffer; four times as much is no faster and holds four times as many lines
-_GZIP: Final = b"\x1f\x8b"
-_NOT_TEXT: Final = {
-    b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "zip", b"PAR1": "parquet",
-    b"\xff\xfe": "UTF-16 text", b"\xfe\xff": "UTF-16 text",
-}  # fmt: skip
+_HTML: Final = re.compile(rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype|html|head|body|\?xml)\b", re.IGNORECASE | re.DOTALL)
+_TAR: Final = slice(257, 262), b"ustar"
 _BOM: Final = b"\xef\xbb\xbf"
-_MAGIC_BYTES: Final = 5  # the longest of the above; no list with a URL in it is shorter
 _FINGERPRINT_BYTES: Final = 64 * 1024  # from each end: a millisecond, whatever the size of the list
-_NAME_CHARS: Final = 60  # of up to 4 bytes each, within the 255 bytes of a folder name
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,41 +67,25 @@ def fingerprint(path: str) -> Fingerprint | None:
             file.seek(max(0, status.st_size - _FINGERPRINT_BYTES))
             digest.update(file.read(_FINGERPRINT_BYTES))
     except (OSError, ValueError) as exc:
-        raise ListError(f"{path}: {_why(exc)}") from exc
+        raise ListError(f"{path}: {why_unreadable(exc)}") from exc
     return Fingerprint(status.st_size, status.st_mtime_ns, digest.hexdigest())
 
 
-def name_format(path: str) -> str | None:
-    """The format that the name of the file tells; None when it tells none."""
-    return FORMATS.get(Path(path.lower().removesuffix(".gz")).suffix)
-
-
-def list_name(path: str) -> str:
-    """What the list is called, without folder and endings; safe as the name of a folder."""
-    if path == STDIN:
-        return "stdin"
-    name = Path(path).name
-    if name.lower().endswith(".gz"):
-        name = name[:-3]
-    if Path(name).suffix.lower() in FORMATS:
-        name = Path(name).stem
-    return re.sub(r"[^\w.-]+", "_", name).strip(".")[:_NAME_CHARS] or "list"
-
-
 def open_bytes(path: str) -> tuple[Iterator[bytes], io.FileIO]:
-    """The bytes of the list, inflated, as they arrive, without a BOM; and the file to close.
+    """The bytes of the list, unpacked, as they arrive, without a BOM; and the file to close.
 
-    The iterator raises OSError, EOFError or zlib.error when the bytes break off.
+    The iterator raises OSError or EOFError when the bytes break off.
     Raises ListError when it cannot be read or is no text.
     """
     try:
         # Unbuffered: what a pipe has is had at once, and no lock is held in a blocked read at exit.
         file = io.FileIO(0, closefd=False) if path == STDIN else io.FileIO(path)
     except (OSError, ValueError) as exc:
-        raise ListError(f"{path}: {_why(exc)}") from exc
+        meant = _near(path) if isinstance(exc, FileNotFoundError) else ""
+        raise ListError(f"{path}: {why_unreadable(exc)}{meant}") from exc
     try:
         return _text(path, file), file
-    except (OSError, EOFError, zlib.error) as exc:
+    except (OSError, EOFError) as exc:
         file.close()
         raise ListError(f"{path}: cannot be read: {exc}") from exc
     except ListError:
@@ -121,20 +105,37 @@ def peek(chunks: Iterator[bytes], enough: Callable[[bytes], bool]) -> tuple[byte
 
 def _text(path: str, file: io.FileIO) -> Iterator[bytes]:
     begin, chunks = peek(_read(file), _shows_its_kind)
-    if begin.startswith(_GZIP):
-        begin, chunks = peek(_inflate(chunks), _shows_its_kind)
-    elif path.lower().endswith(".gz"):
-        raise ListError(f"{path}: is named .gz but is not gzip: rename it, or compress it again")
-    for magic, kind in _NOT_TEXT.items():
-        if begin.startswith(magic):
-            raise ListError(f"{path}: is {kind}; a list is UTF-8 text, plain or gzip: convert it first")
+    packed, said = packing_of(begin), packing(path)
+    if said is not None and packed != said:
+        actually = f"{packed}" if packed else "is not packed at all" if begin else "is empty"
+        what = f"is {actually}" if packed else actually
+        raise ListError(f"{path}: the name says {said}, but it {what}: rename it, or pack it again (not {said} now)")
+    if packed is not None:
+        begin, chunks = peek(unpack(chunks, packed), _shows_its_kind)
+    if why := _no_list(begin):
+        raise ListError(f"{path}: is {why}. A list is text, UTF-8, a URL or call a line")
     if begin.startswith(_BOM):
         return chain([next(chunks)[len(_BOM) :]], chunks)
     return chunks
 
 
+def _no_list(begin: bytes) -> str | None:
+    """What the bytes are, and what to do about it; None when they may be a list."""
+    for magic, why in _NO_LIST.items():
+        if begin.startswith(magic):
+            return why
+    if packed := packing_of(begin):
+        return f"packed twice: what is inside is {packed} again. Unpack it once"
+    at, magic = _TAR
+    if begin[at] == magic:
+        return "a tar archive: unpack it, and name the list in it"
+    if _HTML.match(begin.removeprefix(_BOM)):
+        return "a web page (HTML or XML), perhaps an error or login page saved in the list's place"
+    return None
+
+
 def _shows_its_kind(begin: bytes) -> bool:
-    return len(begin) >= _MAGIC_BYTES
+    return len(begin) >= MAGIC_BYTES
 
 
 def _read(file: io.FileIO) -> Iterator[bytes]:
@@ -151,28 +152,8 @@ def _read(file: io.FileIO) -> Iterator[bytes]:
             return
 
 
-def _inflate(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """gzip, of one member or several (RFC 1952), at most CHUNK_BYTES at a time."""
-    member = None
-    for chunk in chunks:
-        rest = chunk
-        while rest:
-            if member is None:
-                rest = rest.lstrip(b"\0")  # padding, as tape archives leave it
-                if not rest:
-                    break
-                member = zlib.decompressobj(wbits=31)  # 16 + 15: a gzip header and checksum
-            if inflated := member.decompress(rest, CHUNK_BYTES):
-                yield inflated
-            rest = member.unused_data if member.eof else member.unconsumed_tail
-            if member.eof:
-                member = None
-    if member is not None:
-        yield member.flush()
-        raise EOFError("the gzip data is cut short")
-
-
-def _why(exc: Exception) -> str:
+def why_unreadable(exc: Exception) -> str:
+    """What to say of an error of opening a path."""
     match exc:
         case FileNotFoundError():
             return "no such file; the path counts from the folder where the command runs"
@@ -184,3 +165,14 @@ def _why(exc: Exception) -> str:
             return f"cannot be read: {exc.strerror}"
         case _:
             return f"is no path: {exc}"
+
+
+def _near(path: str) -> str:
+    """A question that names a file much like the one that is not there; "" without one."""
+    missing = Path(path)
+    try:
+        names = [file.name for file in missing.parent.iterdir() if not file.name.startswith(".")]
+    except OSError:
+        return ""
+    found = difflib.get_close_matches(missing.name, names, n=1)
+    return f" (did you mean {missing.parent / found[0]}?)" if found else ""

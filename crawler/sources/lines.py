@@ -7,7 +7,6 @@ that cannot be read is shown to a person. Knows nothing of files, formats, JSON 
 from __future__ import annotations
 
 import re
-import zlib
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from crawler.exceptions import ApiFetchError, ListError
@@ -55,7 +54,7 @@ def read_blocks(chunks: Iterable[bytes], *, cap: int, path: str) -> Iterator[Blo
                 tail = bytearray(lines.pop()[: cap + 1])
                 yield first, lines
                 first += len(lines)
-    except (OSError, EOFError, zlib.error) as exc:
+    except (OSError, EOFError) as exc:
         raise ListError(f"{path}: breaks off in line {first} ({exc}); the lines before it were read") from exc
     if tail:
         yield first, [bytes(tail)]
@@ -82,10 +81,10 @@ def decode(raw: bytes, *, cap: int = LINE_CAP) -> str:
         raise LineError(f"not UTF-8 (byte 0x{raw[exc.start]:02x} at position {exc.start + 1})") from exc
 
 
-def bad_line(line: int, raw: bytes, reason: str) -> BadLine:
+def bad_line(line: int, raw: bytes, reason: str, source: str | None = None) -> BadLine:
     r"""A BadLine without secrets: what may be `user:password@` is masked, control characters are \xNN too."""
     text = mask_userinfo(raw[: LINE_CAP + 1].decode(errors="backslashreplace"))
-    return BadLine(line=line, text=text.translate(_CONTROL)[:TEXT_CHARS], reason=reason)
+    return BadLine(line=line, text=text.translate(_CONTROL)[:TEXT_CHARS], reason=reason, source=source)
 
 
 def mask_userinfo(text: str) -> str:

@@ -1,18 +1,20 @@
 """The list as the spider draws from it: batches of entries, counted.
 
-Owns: the seam (`Source`), how a file becomes one (`open_source`), how its format is found, what counts.
+Owns: the seam (`Source`), how one file becomes one (`open_source`), how its format is found, what counts.
 Knows no bytes of a file and no grammar of a format; those are the neighbours'.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from crawler.exceptions import BadURLError, ListError
 from crawler.sources.detect import find_format
-from crawler.sources.files import FORMATS, name_format, open_bytes
+from crawler.sources.files import open_bytes
 from crawler.sources.jsonl import JSONL_CAP, parse_jsonl
 from crawler.sources.lines import LINE_CAP, LineError, bad_line, counting_lines, read_blocks
+from crawler.sources.names import FORMATS, PACKINGS, name_format
 from crawler.sources.table import DELIMITERS, open_table, table_records
 from crawler.sources.txt import parse_txt
 
@@ -25,6 +27,26 @@ if TYPE_CHECKING:
 Parse: TypeAlias = "Callable[[int, bytes], Entry]"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """How the lines of a list become calls.
+
+    format: one of txt, csv, tsv, jsonl, also with an ending such as .gz (how it is packed shows itself); None finds
+    it from the name, else from the first line. column: the one of a table that holds the URL.
+    """
+
+    format: str | None = None
+    column: str = "url"
+
+    @property
+    def kind(self) -> str | None:
+        """The format alone. None: to be found."""
+        if self.format is None:
+            return None
+        kind, dot, packing = self.format.partition(".")
+        return self.format if dot and f".{packing}" not in PACKINGS else kind
+
+
 class Source(Protocol):
     """Where calls come from. One thread draws; `close` may come from another.
 
@@ -32,8 +54,10 @@ class Source(Protocol):
     skipped: those of them that were passed over unread.
     """
 
-    count: int
-    skipped: int
+    @property
+    def count(self) -> int: ...
+    @property
+    def skipped(self) -> int: ...
 
     def next_batch(self, size: int) -> list[Entry | BadLine]:
         """1 to *size* of the next lines, as soon as there is one; [] at the end, and after `close`.
@@ -60,9 +84,12 @@ class FileSource:
         *,
         limit: int | None,
         skip: Callable[[int], bool] | None,
+        source: str | None = None,
     ) -> None:
+        """source: what its entries say of where they are from."""
         self.count = 0
         self.skipped = 0
+        self._source = source
         self._close = close
         self._closed = False
         self._broken: ListError | None = None
@@ -115,41 +142,43 @@ class FileSource:
                     self.skipped += 1
                     continue
                 try:
-                    yield parse(line, raw)
+                    entry = parse(line, raw)
                 except (LineError, BadURLError) as exc:
-                    yield bad_line(line, raw, str(exc))
+                    yield bad_line(line, raw, str(exc), self._source)
+                else:
+                    yield entry if self._source is None else replace(entry, source=self._source)
             yield None
 
 
 def open_source(
     path: str,
+    shape: Shape | None = None,
     *,
-    format: str | None = None,  # noqa: A002  # the argument's name for the user
-    column: str = "url",
     limit: int | None = None,
     skip: Callable[[int], bool] | None = None,
+    source: str | None = None,
 ) -> FileSource:
-    """Open a list; only its first lines are read (of a pipe: this waits for the first that counts).
+    """Open a list of one file; only its first lines are read (of a pipe: this waits for the first that counts).
 
-    path: a file, or `-` for standard input. format: one of txt, csv, tsv, jsonl, with .gz or without (gzip
-    shows itself); None finds it from the name, else from the first line. column: the one of a table that
-    holds the URL. limit: only so many of the lines that count. skip: told a line's number, True passes it
-    over unread.
+    path: a file, or `-` for standard input. limit: only so many of the lines that count. skip: told a line's
+    number, True passes it over unread. source: where its entries say that they are from.
     Raises ListError, saying what to do, when the list as a whole cannot be read.
     """
-    if format is not None and format.removesuffix(".gz") not in FORMATS.values():
+    shape = shape or Shape()
+    kind = shape.kind
+    if kind is not None and kind not in FORMATS.values():
         known = ", ".join(dict.fromkeys(FORMATS.values()))
-        raise ListError(f"{path}: format {format!r} is not known; there are {known}")
+        raise ListError(f"{path}: format {shape.format!r} is not known; there are {known}")
     chunks, file = open_bytes(path)
     try:
-        kind = format.removesuffix(".gz") if format else name_format(path)
+        kind = kind or name_format(path)
         if kind is None:
-            kind, chunks = find_format(chunks, column=column, path=path)
-        blocks, parse = _open_format(kind, chunks, column=column, path=path)
+            kind, chunks = find_format(chunks, column=shape.column, path=path)
+        blocks, parse = _open_format(kind, chunks, column=shape.column, path=path)
     except ListError:
         file.close()
         raise
-    return FileSource(blocks, parse, file.close, limit=limit, skip=skip)
+    return FileSource(blocks, parse, file.close, limit=limit, skip=skip, source=source)
 
 
 def _open_format(kind: str, chunks: Iterable[bytes], *, column: str, path: str) -> tuple[Iterator[list[Record]], Parse]:

@@ -16,7 +16,7 @@ class Bits:
     def add(self, number: int) -> None:
         at = number >> 3
         if at >= len(self._bytes):
-            self._bytes.extend(bytes(max(at + 1 - len(self._bytes), 4096)))
+            self._bytes.extend(bytes(max(at + 1 - len(self._bytes), min(len(self._bytes), 4096), 64)))
         self._bytes[at] |= 1 << (number & 7)
 
     def __contains__(self, number: int) -> bool:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from crawler.store.files import Files
 
 ENVELOPE_FIELDS: Final = (
-    "uuid", "line", "key", "url", "method", "status", "outcome", "fetched_at", "elapsed_ms", "attempts", "headers",
-    "meta", "sha256", "error",
+    "uuid", "source", "line", "key", "url", "method", "status", "outcome", "fetched_at", "elapsed_ms", "attempts",
+    "headers", "meta", "sha256", "error",
 )  # fmt: skip
 
 Note: TypeAlias = Callable[[Ledger], None]
@@ -37,6 +37,7 @@ class Committer:
         self._ledger = ledger
         self._run_id = run
         self._list_id = list_id
+        self._lists: dict[str, int | None] = {}
         self._raw = raw
         self._levels = levels
         self._settled: list[int] = []  # rows whose files are in place, to be marked so by the next commit
@@ -64,7 +65,16 @@ class Committer:
             assert item.ticket is not None
             self._ledger.keep(item.ticket, run=self._run_id)
         else:
-            self._ledger.record(item, run=self._run_id, list_id=self._list_id, staged=_is_staged(item))
+            self._ledger.record(item, run=self._run_id, list_id=self.list_of(item.source), staged=_is_staged(item))
+
+    def list_of(self, source: str | None) -> int | None:
+        """The row, in `lists`, of the file that a line is from: of one path, the latest is this run's."""
+        if source is None:
+            return self._list_id
+        if source not in self._lists:
+            found = self._ledger.query("SELECT max(id) FROM lists WHERE path = ?", (source,))
+            self._lists[source] = found[0][0]
+        return self._lists[source]
 
     def _write_body(self, record: Record) -> bool:
         """Whether a file was written. What a killed run left under the record's name, no row's file, goes."""
@@ -102,6 +112,8 @@ def _metadata(record: Record) -> Mapping[str, object]:
     values: dict[str, object] = {name: getattr(record, name) for name in ENVELOPE_FIELDS}
     if record.error is None:
         del values["error"]
+    if record.source is None:  # the list is one file, and everybody knows which
+        del values["source"]
     return values
 
 

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 from crawler.exceptions import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
     from crawler.store.ledger import Ledger
@@ -28,23 +28,33 @@ SUMMARY: Final = "summary.json"
 _FAILED_SQL: Final = """
 SELECT r.request, r.body, c.outcome, c.status, c.error FROM requests r CROSS JOIN calls c ON c.id = r.record
 WHERE c.outcome IS NOT NULL AND c.outcome != 'ok' AND c.state != 1
-  AND (? IS NULL OR c.list = ? OR c.parent IS NOT NULL) ORDER BY c.line IS NULL, c.line, c.id
+  AND (? IS NULL OR c.list IN (SELECT value FROM json_each(?)) OR c.parent IS NOT NULL)
+ORDER BY c.line IS NULL, c.list, c.line, c.id
+"""
+
+# source: the file of the line, where a run's list is several: its rows are then other lists' than the run's.
+_INVALID_SQL: Final = """
+SELECT CASE WHEN NOT EXISTS (SELECT 1 FROM runs WHERE runs.list = c.list) THEN l.path END, c.line, c.url, c.error
+FROM calls c LEFT JOIN lists l ON l.id = c.list
+WHERE c.outcome = 'invalid' AND c.uuid8 IS NULL ORDER BY c.list, c.line
 """
 
 
-def write_lists(ledger: Ledger, directory: Path, list_id: int | None) -> None:
+def write_lists(ledger: Ledger, directory: Path, lists: Collection[int] | None) -> None:
     """Write failed.jsonl (a valid list of the calls that failed) and invalid.jsonl. Raises StoreError.
 
-    list_id: the list as it is now, read to its end, so that lines it no longer has are left out; None: of all.
+    lists: the rows of the list as it is now, read to its end, so that lines it no longer has are left out; None: of
+    all.
     """
+    ids = None if lists is None else json.dumps([*lists])
     with replacing(directory / FAILED) as file:
-        for request, body, outcome, status, error in ledger.each(_FAILED_SQL, (list_id, list_id)):
+        for request, body, outcome, status, error in ledger.each(_FAILED_SQL, (ids, ids)):
             note = " ".join(str(part) for part in (outcome, status, error) if part is not None)
             file.write(json.dumps(list_line(json.loads(request), body, note), ensure_ascii=False) + "\n")
     with replacing(directory / INVALID) as file:
-        sql = "SELECT line, url, error FROM calls WHERE outcome = 'invalid' AND uuid8 IS NULL ORDER BY line"
-        for line, text, reason in ledger.each(sql):
-            file.write(json.dumps({"line": line, "text": text, "reason": reason}, ensure_ascii=False) + "\n")
+        for source, line, text, reason in ledger.each(_INVALID_SQL):
+            where = {"source": source, "line": line} if source else {"line": line}
+            file.write(json.dumps({**where, "text": text, "reason": reason}, ensure_ascii=False) + "\n")
 
 
 def list_line(request: Mapping[str, Any], body: bytes | None, note: str) -> dict[str, Any]:

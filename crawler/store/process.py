@@ -121,7 +121,9 @@ class WriterProcess:
             return self._record(message, tickets)
         if isinstance(message, Sent):
             ticket = self._open[message.call.uuid] = self._ticket(message.call, tickets)
-            list_id, state = message.list_id, State.SENT
+            source = ticket.entry.source
+            list_id = message.list_id if source is None else self._committer.list_of(source)
+            state = State.SENT
             if message.again:
                 had_outcome = ticket.prior is not None and ticket.prior.outcome is not None
                 state = State.SETTLED if had_outcome else State.PENDING

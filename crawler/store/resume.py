@@ -17,7 +17,7 @@ from crawler.store.bits import Bits, Names
 from crawler.store.schema import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from crawler.store.ledger import Ledger
 
@@ -40,16 +40,18 @@ class RedoRule(Protocol):
 class Duplicate:
     """The same call has been seen in this run.
 
-    line: where, None when a page led to it. parent: the row of that page, if the call was resumed
-    from the ledger, where the page may now lead to it once more.
+    line: where, None when a page led to it. source: in which file, as in Entry. parent: the row of that page, if
+    the call was resumed from the ledger, where the page may now lead to it once more.
     """
 
     line: int | None
     parent: int | None = None
+    source: str | None = None
 
     def record(self, entry: Entry, parent: Ticket | None = None) -> Record:
         """The record of *entry*. parent: of the page that led to it."""
         where = f"line {self.line}" if self.line is not None else "a page that was followed"
+        where += f" of {self.source}" if self.source is not None and self.source != entry.source else ""
         ticket = Ticket(entry=entry, uuid=entry.uuid, shown_url=mask_url(entry.url), parent=parent)
         return Record.of(ticket, Outcome.DUPLICATE, f"the same call as {where}")
 
@@ -67,14 +69,16 @@ class Resume:
     """The decisions of one run. redo_base: rows checked by that run or a later one are redone already."""
 
     def __init__(
-        self, ledger: Ledger, *, run: int, redo_base: int, redo: RedoRule, list_id: int, moves: bool, number: bool
-    ) -> None:
-        """moves: rows that are sighted take this list's id and line. number: `duplicates=fetch`."""
+        self, ledger: Ledger, *, run: int, redo_base: int, redo: RedoRule, lists: Mapping[str | None, int],
+        moves: bool, number: bool,
+    ) -> None:  # fmt: skip
+        """lists: Begun.lists. moves: rows that are sighted take the line's list. number: `duplicates=fetch`."""
         self._ledger = ledger
         self._run = run
         self._redo_base = redo_base
         self._redo = redo
-        self._list = list_id
+        self._lists = lists
+        self._sources = {list_id: source for source, list_id in lists.items()}
         self._moves = moves
         self._number = number
         self._seen = Bits()
@@ -90,10 +94,10 @@ class Resume:
             return False
         return prior.checked >= self._redo_base or not self._redo.matches(prior.outcome, prior.status)
 
-    def survey(self, lines: Bits, *, by_line: bool) -> Standing:
-        """Pass over the ledger once: what stands; *lines* of this list that need no look are added.
+    def survey(self, unchanged: Mapping[int, Bits]) -> Standing:
+        """Pass over the ledger once: what stands. unchanged: lists whose rows may be counted by their line.
 
-        by_line: the list is unchanged, so that rows of this list may be counted by their line.
+        To each the lines that need no look are added.
         """
         standing = Standing()
         for prior in self._ledger.rows("parent IS NOT NULL"):
@@ -102,11 +106,12 @@ class Resume:
             elif prior.outcome is not None:
                 standing.followed[prior.outcome] += 1
         counts: Counter[str] = Counter()
-        for row, line, outcome, status, checked in self._ledger.each(_LINES, (self._list,)) if by_line else ():
-            if checked >= self._redo_base or not self._redo.matches(outcome, status):
-                counts[outcome] += 1
-                lines.add(line)
-                self._seen.add(row)
+        for list_id, lines in unchanged.items():
+            for row, line, outcome, status, checked in self._ledger.each(_LINES, (list_id,)):
+                if checked >= self._redo_base or not self._redo.matches(outcome, status):
+                    counts[outcome] += 1
+                    lines.add(line)
+                    self._seen.add(row)
         standing.lines.update({Outcome(outcome): count for outcome, count in counts.items()})
         return standing
 
@@ -139,16 +144,19 @@ class Resume:
     def _decide(self, entry: Entry) -> Ticket | Prior | Duplicate:
         uuid = entry.uuid
         if (other := self.in_flight.get(uuid)) is not None:
-            return Duplicate(other.entry.line, other.prior.parent if other.prior and not other.parent else None)
+            parent = other.prior.parent if other.prior and not other.parent else None
+            return Duplicate(other.entry.line, parent, other.entry.source)
         known = self._decided is None or not self._decided.add(uuid)
         prior = self._ledger.find(uuid) if known else None
         ticket = None
         if prior is not None:
             if self._counted_elsewhere(prior, entry):
-                return Duplicate(prior.line, prior.parent)
+                return Duplicate(prior.line, prior.parent, self._sources.get(prior.list or 0))
             self._seen.add(prior.id)
-            if self._moves and entry.line is not None and (prior.list, prior.line) != (self._list, entry.line):
-                self.moved.append((self._list, entry.line, prior.id))
+            if self._moves and entry.line is not None:
+                list_id = self._lists[entry.source]
+                if (prior.list, prior.line) != (list_id, entry.line):
+                    self.moved.append((list_id, entry.line, prior.id))
             if self.stands(prior):
                 return prior
             ticket = self._asked(prior, entry)

@@ -7,7 +7,7 @@ where a redo begins. Called once, before the writer's thread starts.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -17,7 +17,7 @@ from crawler.items import Outcome, uuid_text
 from crawler.store.schema import State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from crawler.sources import Fingerprint
     from crawler.store.files import Files
@@ -39,13 +39,15 @@ _SWALLOWED: Final = "sent, but a kill swallowed the answer: it may have been car
 class Start:
     """What a run is about. identity: the arguments that change what is fetched, as shown to people.
 
-    path: Plan.path. inside: it lies in the output directory, which belongs to another list (failed.jsonl).
+    path: Plan.path. members: the files of a list of several, in order, each with its fingerprint. inside: it
+    lies in the output directory, which belongs to another list (failed.jsonl).
     by_line: rows may be known by their line if the list is unchanged. redo: its canonical text.
     """
 
     path: str
     inside: bool
     fingerprint: Fingerprint | None
+    members: Mapping[str, Fingerprint | None] = field(default_factory=dict)
     identity: Mapping[str, str]
     by_line: bool
     redo: str
@@ -58,16 +60,23 @@ class Start:
 class Begun:
     """A run that is written down. redo_base: rows checked by that run or later are redone already.
 
-    by_line: the list is unchanged. last: when the latest run before this one began, None for the first.
+    list_id: the list's row. lists: its rows by the `source` of its lines, None for a list of one file. unchanged:
+    those whose rows are known by their line. last: when the latest run before this one began, None for the first.
     continues: the redo of an earlier run goes on.
     """
 
     run: int
     list_id: int
+    lists: Mapping[str | None, int]
+    unchanged: frozenset[int]
     redo_base: int
-    by_line: bool
     last: str | None
     continues: bool
+
+    @property
+    def by_line(self) -> bool:
+        """Whether the whole list is as it was."""
+        return self.unchanged.issuperset(self.lists.values())
 
 
 def now(plus_s: float = 0.0) -> str:
@@ -78,15 +87,10 @@ def now(plus_s: float = 0.0) -> str:
 def begin(ledger: Ledger, start: Start) -> Begun:
     """Write the run down. Raises OtherListError when the directory belongs to another list or job."""
     _own(ledger, start)
-    fingerprint = json.dumps(asdict(start.fingerprint)) if start.fingerprint else None
-    latest = ledger.query("SELECT id, fingerprint FROM lists WHERE path = ? ORDER BY id DESC LIMIT 1", (start.path,))
-    by_line = start.by_line and not start.inside and bool(latest) and latest[0][1] == fingerprint is not None
     last = ledger.query("SELECT max(started_at) FROM runs")[0][0]
     redo = ledger.query("SELECT redo_base, redo_done FROM runs WHERE redo = ? ORDER BY id DESC LIMIT 1", (start.redo,))
     with ledger.transaction():
-        list_id = latest[0][0] if by_line else ledger.write(
-            "INSERT INTO lists (path, fingerprint) VALUES (?, ?)", (start.path, fingerprint)
-        )  # fmt: skip
+        list_id, lists, unchanged = _lists(ledger, start)
         run = ledger.write(
             "INSERT INTO runs (list, started_at, arguments, versions, durability, boot_id, redo, redo_base) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, 0)",
@@ -96,9 +100,48 @@ def begin(ledger: Ledger, start: Start) -> Begun:
         continues = bool(redo) and not redo[0][1] and start.redo not in _ALWAYS_ANEW
         base = redo[0][0] if continues else run
         ledger.write("UPDATE runs SET redo_base = ? WHERE id = ?", (base, run))
-        if not by_line:
-            _forget_derived(ledger, start, list_id)
-    return Begun(run=run, list_id=list_id, redo_base=base, by_line=by_line, last=last, continues=continues)
+        if not unchanged.issuperset(lists.values()):
+            _forget_derived(ledger, start, unchanged)
+    return Begun(
+        run=run, list_id=list_id, lists=lists, unchanged=unchanged, redo_base=base, last=last, continues=continues
+    )
+
+
+def _lists(ledger: Ledger, start: Start) -> tuple[int, dict[str | None, int], frozenset[int]]:
+    """The rows of the list and of its files, new ones for what changed: see Begun.
+
+    Of several files, those before the first that was changed, added or taken away stand as they are. The others
+    are looked up, though their bytes may be the same: a line in them may be the duplicate of one that is gone.
+    """
+    latest = ledger.query("SELECT id, fingerprint FROM lists WHERE path = ? ORDER BY id DESC LIMIT 1", (start.path,))
+    before: Any = json.loads(latest[0][1]) if latest and latest[0][1] else None
+    whole: Any = asdict(start.fingerprint) if start.fingerprint else None
+    files = [(path, asdict(print_) if print_ else None) for path, print_ in start.members.items()]
+    same = whole is not None and whole == before
+    if files:
+        whole = {"files": [[*file] for file in files]}
+        same = whole == before and all(print_ for _, print_ in files)
+    may_stand = start.by_line and not start.inside
+    list_id = latest[0][0] if same and may_stand else _add_list(ledger, start.path, whole)
+    if not files:
+        return list_id, {None: list_id}, frozenset({list_id} if same and may_stand else ())
+    lists: dict[str | None, int] = {}
+    unchanged: set[int] = set()
+    stands = may_stand and isinstance(before, dict)
+    earlier = before.get("files", ()) if stands else ()
+    for at, (path, print_) in enumerate(files):
+        stands = stands and print_ is not None and at < len(earlier) and earlier[at] == [path, print_]
+        if stands:
+            lists[path] = ledger.query("SELECT max(id) FROM lists WHERE path = ?", (path,))[0][0]
+            unchanged.add(lists[path])
+        else:
+            lists[path] = _add_list(ledger, path, print_)
+    return list_id, lists, frozenset(unchanged)
+
+
+def _add_list(ledger: Ledger, path: str, fingerprint: Any) -> int:
+    text = json.dumps(fingerprint) if fingerprint else None
+    return ledger.write("INSERT INTO lists (path, fingerprint) VALUES (?, ?)", (path, text))
 
 
 def recover(ledger: Ledger, files: Files, *, levels: int) -> None:
@@ -171,10 +214,11 @@ def _own(ledger: Ledger, start: Start) -> None:
             )
 
 
-def _forget_derived(ledger: Ledger, start: Start, list_id: int) -> None:
+def _forget_derived(ledger: Ledger, start: Start, unchanged: Collection[int]) -> None:
     """Drop the invalid and duplicate rows of the list as it was: they are made of the list alone, and made anew."""
-    condition, values = "list != ?", [list_id]
+    condition = "list IS NOT NULL AND list NOT IN (SELECT value FROM json_each(?))"
+    values = [json.dumps([*unchanged])]
     if start.inside:
         condition += " AND list IN (SELECT id FROM lists WHERE path = ?)"
-        values.append(start.path)  # type: ignore[arg-type]
+        values.append(start.path)
     ledger.write(f"DELETE FROM calls WHERE uuid8 IS NULL AND {condition}", tuple(values))  # noqa: S608  # our own text

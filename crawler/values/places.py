@@ -6,12 +6,13 @@ import os
 import re
 from typing import Final
 
+from crawler.sources import is_remote
 from crawler.values.kinds import Kind, text
 
 _REMOTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_FORMAT: Final = re.compile(r"(?:txt|csv|tsv|jsonl)(?:\.gz)?")
-_FORMAT_LATER: Final = re.compile(r"(?:txt|csv|tsv|jsonl|curl|parquet)(?:\.(?:gz|bz2|xz|zst))?")
-_NAME_LATER: Final = re.compile(r"\.(?:(?:curl|parquet)(?:\.gz)?|bz2|xz|zst)$", re.IGNORECASE)
+_FORMAT: Final = re.compile(r"(?:txt|csv|tsv|jsonl)(?:\.(?:gz|bz2|xz|zst))?")
+_FORMAT_LATER: Final = re.compile(r"(?:curl(?:\.(?:gz|bz2|xz|zst))?|parquet)")
+_NAME_LATER: Final = re.compile(r"\.(?:curl(?:\.(?:gz|bz2|xz|zst))?|parquet)$", re.IGNORECASE)
 
 
 def read_later(urls: str) -> str | None:
@@ -22,13 +23,8 @@ def read_later(urls: str) -> str | None:
 
 def _urls(value: object) -> str:
     urls = text(os.fspath(value) if isinstance(value, os.PathLike) else value)
-    if _REMOTE.match(urls):
-        raise ValueError("not yet: a list that is not a file")
-    # os.path, since Path.is_dir() raises where a folder above must not be read; the reader will say so better
-    if os.path.isdir(urls):  # noqa: PTH112
-        raise ValueError("not yet: a directory of lists")
-    if re.search(r"[*?\[]", urls) and not os.path.exists(urls):  # noqa: PTH110
-        raise ValueError("not yet: a pattern for several lists")
+    if _REMOTE.match(urls) and not is_remote(urls):
+        raise ValueError(f"not yet: {urls.partition(':')[0]}")
     return urls
 
 
@@ -48,6 +44,6 @@ def _out(value: object) -> str:
     return out
 
 
-URLS: Final = Kind(_urls, "the path of a list, or - for the standard input")
-FORMAT: Final = Kind(_format, "txt, csv, tsv or jsonl, each also with .gz")
+URLS: Final = Kind(_urls, "a list: its path, a folder or pattern of lists, an https: URL, or - for the standard input")
+FORMAT: Final = Kind(_format, "txt, csv, tsv or jsonl, each also with .gz, .bz2, .xz or .zst")
 OUT: Final = Kind(_out, "the path of a directory, in which %(name)s and %(time)s are filled in")

@@ -112,9 +112,9 @@ def measure(ledger: Ledger, path: Path, rows: int, seconds: float, timed: int) -
 
 def survey(ledger: Ledger) -> float:
     """Seconds that the same list takes at its next start."""
-    resume = Resume(ledger, run=2, redo_base=2, redo=REDO.parse("retryable"), list_id=1, moves=True, number=False)
+    resume = Resume(ledger, run=2, redo_base=2, redo=REDO.parse("retryable"), lists={None: 1}, moves=True, number=False)
     began_s, tally = time.perf_counter(), Tally()
-    tally.lines.update(resume.survey(Bits(), by_line=True).lines)
+    tally.lines.update(resume.survey({1: Bits()}).lines)
     return time.perf_counter() - began_s
 
 

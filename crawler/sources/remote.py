@@ -1,0 +1,110 @@
+"""A list on the web: downloaded into a folder before it is read, within limits of size and time.
+
+Owns that download. What is downloaded is read like any file. Credentials in the URL go out as Basic
+authentication, and stand in no message.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import ssl
+import time
+from http.client import HTTPException
+from typing import TYPE_CHECKING, Final
+from urllib.error import HTTPError, URLError
+from urllib.request import (
+    HTTPDefaultErrorHandler,
+    HTTPErrorProcessor,
+    HTTPHandler,
+    HTTPRedirectHandler,
+    HTTPSHandler,
+    OpenerDirector,
+    ProxyHandler,
+    Request,
+    UnknownHandler,
+)  # fmt: skip
+
+import certifi
+
+from crawler import __version__
+from crawler.exceptions import BadURLError, ListError
+from crawler.secrets import mask_url
+from crawler.sources.names import file_name
+from crawler.sources.urls import check_url
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FOLDER: Final = "list"
+"""Where in the output directory a downloaded list is kept."""
+
+MAX_BYTES: Final = 16 * 1024**3  # 100 million lines of 160 bytes; more is not a list but a mistake
+STALL_S: Final = 30.0  # without a byte; what is only slow goes on
+WHOLE_S: Final = 3600.0  # 16 GiB at 5 MB/s
+_CHUNK_BYTES: Final = 256 * 1024
+_CA_VARIABLES: Final = ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE")  # as for the calls
+
+
+def download(url: str, directory: Path, *, ca_file: str | None = None, max_bytes: int = MAX_BYTES) -> str:
+    """The path of the list below *directory*; unchanged bytes leave the file of an earlier download untouched.
+
+    ca_file: None looks where the calls do. Raises ListError.
+    """
+    shown = mask_url(url)
+    folder = directory / FOLDER
+    path = folder / (file_name(url).replace("/", "_").lstrip(".")[-200:] or "list")
+    partial = folder / ".download"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            _fetch(url, file.fileno(), ca_file=ca_file, max_bytes=max_bytes)
+            os.fsync(file.fileno())
+        if path.exists() and filecmp.cmp(partial, path, shallow=False):
+            partial.unlink()
+        else:
+            partial.replace(path)
+    except HTTPError as exc:
+        exc.close()
+        hint = "; credentials go into the URL (https://user:password@host/...)" if exc.code in {401, 403} else ""
+        raise ListError(f"{shown}: the list cannot be downloaded: HTTP {exc.code} {exc.reason}{hint}") from exc
+    except URLError as exc:
+        raise ListError(f"{shown}: the list cannot be downloaded: {exc.reason}") from exc
+    except (HTTPException, ValueError) as exc:
+        raise ListError(f"{shown}: the list cannot be downloaded: {type(exc).__name__} {exc}") from exc
+    except OSError as exc:
+        raise ListError(f"{shown}: the list cannot be downloaded: {exc.strerror or exc}") from exc
+    finally:
+        partial.unlink(missing_ok=True)
+    return str(path)
+
+
+def _fetch(url: str, fd: int, *, ca_file: str | None, max_bytes: int) -> None:
+    try:
+        target = check_url(url)
+    except BadURLError as exc:
+        raise ListError(f"{mask_url(url)}: {exc}") from exc
+    request = Request(target.target, headers={"User-Agent": f"apifetch/{__version__}", "Accept": "*/*"})  # noqa: S310  # http, https
+    if target.authorization:
+        request.add_unredirected_header("Authorization", target.authorization)  # another host must not see it
+    cafile = ca_file or next(filter(None, map(os.environ.get, _CA_VARIABLES)), certifi.where())
+    opener = OpenerDirector()  # without the handlers of ftp, file and data: a redirect must not lead there
+    for handler in (
+        ProxyHandler(), HTTPHandler(), HTTPSHandler(context=ssl.create_default_context(cafile=cafile)),
+        HTTPRedirectHandler(), HTTPErrorProcessor(), HTTPDefaultErrorHandler(), UnknownHandler(),
+    ):  # fmt: skip
+        opener.add_handler(handler)
+    deadline_s = time.monotonic() + WHOLE_S
+    with opener.open(request, timeout=STALL_S) as response, os.fdopen(os.dup(fd), "wb") as file:
+        if response.headers.get("Content-Encoding", "identity") != "identity":
+            raise ListError(f"{mask_url(url)}: came with Content-Encoding although none was asked for")
+        expected, got = response.headers.get("Content-Length"), 0
+        while chunk := response.read1(_CHUNK_BYTES):
+            got += len(chunk)
+            if got > max_bytes:
+                raise ListError(f"{mask_url(url)}: is larger than {max_bytes / 1024**3:g} GiB")
+            if time.monotonic() > deadline_s:
+                raise ListError(f"{mask_url(url)}: took longer than {WHOLE_S / 3600:g} hours to download")
+            file.write(chunk)
+        if expected is not None and got != int(expected):
+            raise ListError(f"{mask_url(url)}: the download broke off: {got:,} of {int(expected):,} bytes")
