@@ -36,6 +36,7 @@ from crawler.store.writer import Orders
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from crawler.credentials import Door
     from crawler.exceptions import ApiFetchError
     from crawler.plan import Plan
     from crawler.sources import Source
@@ -59,6 +60,7 @@ class Run:
         self.stopping = Stopping()
         self.traffic: Traffic[Any] = Traffic(plan.policy, max_calls=plan.max_calls)
         self.guard = Guard(plan.addresses)
+        self.doors: dict[str, Door] = {}  # by host; only of those that have refused credentials
         self.resume_at: str | None = None
         self._place = Place.take(plan.out)
         try:
@@ -175,6 +177,11 @@ class Run:
         self.tally.add(record)
 
     # The end
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether nothing of the list is ok, and a host's last word was that the credentials are no good."""
+        return not self.tally.outcomes[Outcome.OK] and any(door.is_refusing for door in self.doors.values())
 
     def note_pacing(self) -> None:
         """Have it in the ledger how far limits are used up: a day's outlives the run."""

@@ -24,7 +24,7 @@ EXIT_CODES: Final[Mapping[ExitCode, str]] = {
     ExitCode.BUG: "a bug",
     ExitCode.USAGE: "a bad argument, or a list that cannot be read; nothing was requested",
     ExitCode.DISK: "the disk is full or may not be written",
-    ExitCode.CREDENTIALS: "the credentials were refused (not yet)",
+    ExitCode.CREDENTIALS: "the API refused the credentials; what is left is untouched",
     ExitCode.STOPPED: "stopped before the end (signal, quota, budget): run the same command again; "
     "`summary.json` has `stop_reason` and, where known, `resume_at`",
     ExitCode.OTHER_RUN: "another run holds the output directory",

@@ -59,6 +59,11 @@ SETTINGS: Final = (
         "addresses; `any`. But for `any`, never link-local and metadata addresses",
     ),
     ready(
+        "APIFETCH_REFUSED_WINDOW", whole(0), default="50", setting="APIFETCH_REFUSED_WINDOW",
+        says="calls in a row that a host answers with 401 or 403, after which the credentials are read again and "
+        "tried; 401 for what the arguments say does it at once; 0: never, they are answers as others are",
+    ),
+    ready(
         "APIFETCH_UMASK", UMASK, default="077", setting="APIFETCH_UMASK",
         says="the permissions that are taken from what a run writes, in octal: `077` leaves its owner's only",
     ),

@@ -5,11 +5,11 @@ bytes of the body; spaces fill it up) and `header=Name:value` (a further respons
 
     /items/{id}  /slow/{id}  /missing/{id}  /flaky/{id}  /fail/{id}?times=3&status=500  /status/{code}
     /pages/{chain}/{n}?last=20  /echo  /redirect?to=URL&status=302  /bytes/{name}  /headers
-    /hang  /drop  /cut
+    /hang  /drop  /cut  /private/{id}?refusal=401 (with `Authorization: Bearer TOKEN`, of a token that was put)
 
 Controls, which are not counted, logged or delayed:
 
-    GET /_stats  GET /_seen?prefix=  GET /_log?prefix=  POST /_reset  PUT /bytes/{name}
+    GET /_stats  GET /_seen?prefix=  GET /_log?prefix=  POST /_reset  PUT /bytes/{name}  PUT /_tokens?token=&calls=
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from crawler.demo.params import Params
 from crawler.demo.protocol import Connection
 from crawler.demo.routes import ROUTES, Call, error, missing
 from crawler.demo.tally import Tally
+from crawler.demo.tokens import Tokens
 
 SLOW_MS: Final = 1500
 BACKLOG: Final = 1024  # a crawl opens all its connections at once
@@ -43,7 +44,8 @@ class Api:
         self._latency_ms = latency_ms
         self._tally = Tally()
         self._stored: dict[str, Answer] = {}
-        self._routes = {**ROUTES, "bytes": self._bytes}
+        self._tokens = Tokens()
+        self._routes = {**ROUTES, "bytes": self._bytes, "private": self._private}
 
     def opened(self) -> None:
         self._tally.connections += 1
@@ -79,12 +81,18 @@ class Api:
             case "POST", "_reset":
                 self._tally.reset()
                 self._stored.clear()
-                return Answer(status=204)
+                self._tokens = Tokens()
+            case "PUT", "_tokens":
+                self._tokens.put(params)
             case "PUT", "bytes":
                 content_type = request.header("content-type") or "application/octet-stream"
                 self._stored[name] = Answer(body=request.body, content_type=content_type)
-                return Answer(status=204)
-        return error(404, f"no such control: {request.method} {request.path}")
+            case _:
+                return error(404, f"no such control: {request.method} {request.path}")
+        return Answer(status=204)
+
+    def _private(self, call: Call) -> Answer:
+        return self._tokens.private(call)
 
     def _bytes(self, call: Call) -> Answer:
         return self._stored.get(call.name) or missing(call)

@@ -107,7 +107,8 @@ class RunKeeper:
         """Once Scrapy stops, give calls on the wire APIFETCH_DRAIN_S, then leave them for the next run."""
         assert self._run is not None
         note_s = time.monotonic() + NOTE_S
-        while self._crawler.crawling and self._run.recording.error is None:  # there is no event to wait for
+        # there is no event to wait for
+        while self._crawler.crawling and not self._is_closing and self._run.recording.error is None:
             await asyncio.sleep(WATCH_S)
             self._look_for_reasons_to_stop(self._run)
             if time.monotonic() >= note_s and self._run.recording.error is None:
@@ -202,6 +203,8 @@ def _conclusion(run: Run, reason: str) -> dict[str, Any]:
 
 def _reason_to_stop(run: Run) -> str | None:
     """Why going on makes no sense before `resume_at`; None as long as it does."""
+    if any(door.is_dead for door in run.doors.values()):
+        return "credentials"
     now_s = time.monotonic()
     stop = run.traffic.stop(now_s, read_to_end=run.tally.read_to_end)
     if stop is None:
@@ -217,4 +220,9 @@ def _exit_code(run: Run, stop_reason: str | None) -> ExitCode:
         return ExitCode.USAGE
     if stop_reason == "start_error":
         return ExitCode.BUG
-    return run.tally.exit_code(run.plan.tolerance, complete=stop_reason is None)
+    if stop_reason == "credentials":
+        return ExitCode.CREDENTIALS
+    code = run.tally.exit_code(run.plan.tolerance, complete=stop_reason is None)
+    if code is ExitCode.NOT_OK and run.is_refused:
+        return ExitCode.CREDENTIALS
+    return code

@@ -22,6 +22,7 @@ _MEANINGS: Final = {
     ExitCode.USAGE: "the list could not be read to its end",
     ExitCode.DISK: "the disk refused; make room, then run the same command again",
     ExitCode.NO_ANSWER: "some lines got no usable answer; the same command again retries what may pass",
+    ExitCode.CREDENTIALS: "the API refuses the credentials; put them right, then run the same command again to go on",
     ExitCode.NOT_OK: "some lines were answered, but not ok",
     ExitCode.INVALID: "all is fetched but the lines that cannot be read",
     ExitCode.STOPPED: "stopped before the end; run the same command again to go on",

@@ -6,12 +6,13 @@ the values come from is known to crawler.credentials.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from enum import Enum
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from crawler.exceptions import ForbiddenHostError
 from crawler.items import TICKET
-from crawler.secrets import Masker, fill, filled_query, names_in
+from crawler.secrets import Masker, fill, filled_query, is_key_name, mask_url, names_in
 
 if TYPE_CHECKING:
     from scrapy import Request
@@ -19,6 +20,16 @@ if TYPE_CHECKING:
 
     from crawler.credentials import Secrets
     from crawler.values import Hosts
+
+
+class Whose(Enum):
+    """Who gave the credentials that a call carries."""
+
+    OURS = "the arguments"
+    LIST = "the list"
+
+
+_NO_KEY: Final = "proxy-authorization"  # the proxy's own, and its refusal is 407
 
 
 class Filling:
@@ -29,6 +40,11 @@ class Filling:
         headers = settings["APIFETCH_HEADERS"] or ()
         self._params = settings["APIFETCH_PARAMS"] or ()
         self._headers = [(name, value) for name, value in headers if names_in(value)]
+        self._keys: dict[str, list[bytes]] = {}  # headers that let in, `${NAME}` unfilled
+        for name, value in headers:
+            if names_in(value) or _is_key(name):
+                self._keys.setdefault(name, []).append(value.encode())
+        self._is_query_key = any(names_in(value) or is_key_name(name) for name, value in self._params)
         self._is_query_secret = any(names_in(value) for _, value in self._params)
         self._secrets: Secrets | None = None
         self._filled: dict[str, tuple[list[bytes], list[bytes]]] = {}  # name -> values unfilled, filled
@@ -47,7 +63,7 @@ class Filling:
             self._read()
         if not self._filled and not self._query:
             return request
-        listed = self._query and TICKET in request.meta and not request.meta.get("redirect_times")
+        listed = self._query and _is_as_listed(request)
         secret = {
             name: filled
             for name, (unfilled, filled) in self._filled.items()
@@ -67,6 +83,17 @@ class Filling:
             headers.setlist(name, values)
         return request.replace(url=url, headers=headers)
 
+    def credentials_in(self, request: Request) -> Whose | None:
+        """Give whose credentials a request carries; None for none."""
+        headers = request.headers
+        if any(name in headers and headers.getlist(name) == values for name, values in self._keys.items()) or (
+            self._is_query_key and _is_as_listed(request)
+        ):
+            return Whose.OURS
+        if any(_is_key(name.decode("latin-1")) for name in headers) or mask_url(request.url) != request.url:
+            return Whose.LIST
+        return None
+
     def _read(self) -> None:
         """Take over the secrets' values as they are now."""
         assert self._secrets is not None
@@ -78,3 +105,13 @@ class Filling:
             filled.append(fill(value, values).encode())
         self._query = filled_query(self._params, values)
         self._masker = Masker(self._secrets.known, query=self._query)
+
+
+def _is_as_listed(request: Request) -> bool:
+    """Whether it is a call of the list or of a page, and not where one was redirected to."""
+    return TICKET in request.meta and not request.meta.get("redirect_times")
+
+
+def _is_key(name: str) -> bool:
+    """Whether a header of this name lets somebody in."""
+    return name.lower() != _NO_KEY and (name.lower() == "cookie" or is_key_name(name))

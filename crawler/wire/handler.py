@@ -11,6 +11,7 @@ import asyncio
 import logging
 import time
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from scrapy.core.downloader.handlers.base import BaseDownloadHandler
@@ -22,10 +23,12 @@ from scrapy.exceptions import (
 )
 from scrapy.utils.misc import build_from_crawler, load_object
 
+from crawler.credentials import REFUSING
 from crawler.exceptions import ForbiddenAddressError, StoppedError
 from crawler.items import HOST, REACH, Outcome
 from crawler.pacing import Cause, Ending, read_ending
 from crawler.values import host_of
+from crawler.wire.doorkeeper import Doorkeeper
 from crawler.wire.filling import Filling
 from crawler.wire.resolving import ATTEMPT
 
@@ -73,6 +76,9 @@ class FillingHandler(BaseDownloadHandler):
         self._checks_addresses = getattr(real, "checks_addresses", False)
         self._timeout_s = settings.getfloat("DOWNLOAD_TIMEOUT")
         self._filling = Filling(settings)
+        self._window: int = settings["APIFETCH_REFUSED_WINDOW"] or 0
+        self._refusing = REFUSING if self._window else frozenset()
+        self._keeper: Doorkeeper | None = None
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -82,6 +88,20 @@ class FillingHandler(BaseDownloadHandler):
         run: Run | None = getattr(self.crawler.spider, "run", None)
         if run is None:
             return await self._real.download_request(request)
+        if run.doors:
+            return await self._door(run).download(request, _host(request))
+        response = await self._send(request, run)
+        if response.status in self._refusing:
+            return await self._door(run).refused(request, response, _host(request))
+        return response
+
+    def _door(self, run: Run) -> Doorkeeper:
+        if self._keeper is None:
+            self._keeper = Doorkeeper(run, self._filling, partial(self._send, run=run), window=self._window)
+        return self._keeper
+
+    async def _send(self, request: Request, run: Run) -> Response:
+        """Make a call, once. Raises StoppedError, and what the real handler raises."""
         if run.stopping.begun.is_set():
             raise StoppedError("the run is stopping")
         meta = request.meta
@@ -90,7 +110,7 @@ class FillingHandler(BaseDownloadHandler):
         attempt = None
         if not self._checks_addresses or meta.get("proxy"):
             attempt = _judge(request, run)
-        host = meta.get(HOST) or host_of(request.url)
+        host = _host(request)
         traffic = run.traffic
         if traffic.may_go(host, time.monotonic(), request) is not None:
             await _turn(request, host, run)
@@ -147,6 +167,10 @@ def _judge(request: Request, run: Run) -> Attempt | None:
     attempt = None if request.meta.get("proxy") else run.guard.attempt(host, reach)
     ATTEMPT.set(attempt)
     return attempt
+
+
+def _host(request: Request) -> str:
+    return request.meta.get(HOST) or host_of(request.url)
 
 
 async def _turn(request: Request, host: str, run: Run) -> None:

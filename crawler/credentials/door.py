@@ -1,0 +1,127 @@
+"""What a host thinks of the credentials: whether calls may go in, who tries, and when there is no sense in it.
+
+Owns the difference between credentials that are dead and a call that is refused for its own sake. Decides; waits for
+nothing, reads nothing. All times are seconds on one monotonic clock.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+REFUSING: Final = frozenset({401, 403})
+"""What refuses credentials: 401 says so (RFC 9110, 15.5.2), 403 may say so, or be about the one call."""
+
+SAYS_NOTHING: Final = frozenset({407, 408, 425, 429})
+"""Besides 5xx, statuses that may come before anybody has looked at the credentials."""
+
+
+BEYOND_CHANCE: Final = 5
+"""Calls that are refused in a row, of which one has tried after the credentials were read again: fewer may be about
+these calls. It is what a dead token costs when one worker finds it out."""
+
+
+class Door:
+    """One host's. It is open until the credentials are in doubt; then one call at a time tries.
+
+    window: refusals of different calls in a row that put them in doubt. A 401 for the run's own
+    credentials does so at once, until it has been seen that the host answers so to single calls as well. In doubt
+    they are read again and tried. Dead they are when a trial is refused, and BEYOND_CHANCE calls were.
+    """
+
+    def __init__(self, window: int) -> None:
+        self._window = window
+        self.is_shut = False
+        self.is_dead = False
+        self.shut_s = -math.inf
+        self.is_renewed = False
+        """Whether the credentials have been read again since they are in doubt."""
+        self.waiting = 0
+        """Calls that wait before it and have not tried."""
+        self._is_tried = False  # by a call that is on its way
+        self._has_failed = False  # such a call
+        self._is_lenient = False  # 401 is seen to be about single calls
+        self._refused: set[Hashable] = set()  # calls in a row
+        self._row_began_s = -math.inf
+        self._renewed_s = -math.inf
+        self._opened_s = -math.inf
+        self._succeeded_s = -math.inf  # when the last call that got in was sent
+
+    @property
+    def is_refusing(self) -> bool:
+        """Whether the last word was that the credentials are no good."""
+        return self._has_failed
+
+    def try_it(self, *, has_tried: bool) -> bool:
+        """Whether this call is the one that tries, of those that wait before a door that is shut.
+
+        has_tried: it was refused when it did; others go first.
+        """
+        if self._is_tried or self.is_dead or (has_tried and self.waiting):
+            return False
+        self._is_tried = True
+        return True
+
+    def renewed(self, now_s: float, *, changed: bool) -> None:
+        """Take note that the credentials were read again; changed: they are others now."""
+        self.is_renewed = True
+        if changed:
+            self._renewed_s = now_s
+            self._refused.clear()
+            self._has_failed = False
+
+    def refused(
+        self, call: Hashable, now_s: float, *, sent_s: float, tries: bool, strict: bool, before_s: float | None
+    ) -> bool:
+        """Whether a call that was refused is to be kept, and made again; else that is its answer.
+
+        tries: it is the one that tries. strict: 401 for the run's own credentials. before_s: when it was refused
+        before, None for the first time.
+        """
+        if tries:
+            self._is_tried = False
+        elif sent_s < max(self._opened_s, self._renewed_s):
+            return True  # as it was on its way they were refused, or were others
+        if before_s is not None and self._renewed_s <= before_s < self._succeeded_s:
+            self._is_lenient = True
+            return False  # what was sent after its first refusal got in
+        if not self._refused:
+            self._row_began_s = now_s
+        self._refused.add(call)
+        if not self.is_shut:
+            if not (strict and not self._is_lenient) and len(self._refused) < self._window:
+                return False
+            self.is_shut, self.is_renewed, self._has_failed = True, False, False
+            self.shut_s = now_s
+        if tries or self._has_failed:
+            self._has_failed = True
+            self.is_dead = len(self._refused) >= min(BEYOND_CHANCE, self._window)
+        # if nobody else can try, it has its answer, and gives its place to the next
+        return not tries or (self.waiting > 0 and not self.is_dead)
+
+    def accepted(self, now_s: float, *, sent_s: float, tries: bool) -> bool:
+        """Take note of a call that got in; whether the door is opened by it."""
+        if tries:
+            self._is_tried = False
+        elif sent_s <= self._row_began_s:
+            return False  # it may have been sent before they died
+        self._succeeded_s = max(self._succeeded_s, sent_s)
+        self._refused.clear()
+        self._is_lenient |= self._has_failed  # what failed, failed for its own sake
+        self._has_failed = False
+        if self.is_dead or not self.is_shut:
+            return False
+        self.is_shut, self._opened_s = False, now_s
+        return True
+
+    def lost(self) -> None:
+        """Take note that the call that tried came back without saying anything about the credentials."""
+        self._is_tried = False
+
+
+def says_nothing(status: int) -> bool:
+    """Whether an answer leaves open what the host thinks of the credentials."""
+    return status >= 500 or status in SAYS_NOTHING

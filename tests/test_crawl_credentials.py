@@ -1,0 +1,170 @@
+"""Credentials that die in the middle of a run, or were dead from the start: what the server sees, and what is left."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.audit import audit, outcomes, refused
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.harness import ApiServer, Crawl, CrawlResult
+
+LINES = 400
+WORKERS = 20
+HANDFUL = 5
+HEADERS = '{"Authorization": "Bearer ${TOKEN}"}'
+
+
+def thorough(*cases: tuple[Any, ...]) -> list[Any]:
+    """Cases for `make check`."""
+    return [pytest.param(*case, marks=pytest.mark.check) for case in cases]
+
+
+def urls(api: ApiServer, count: int = LINES, query: str = "size=50&delay_ms=5") -> list[str]:
+    return [api.url(f"/private/{n}?{query}") for n in range(count)]
+
+
+def issuing(tmp_path: Path, api: ApiServer, calls: int) -> str:
+    """A command that prints a new token each time that it is asked, good for so many calls."""
+    script = tmp_path / "issue.py"
+    script.write_text(
+        "import pathlib, urllib.request\n"
+        f"count = pathlib.Path({str(tmp_path / 'issued')!r})\n"
+        "number = int(count.read_text()) if count.exists() else 0\n"
+        "count.write_text(str(number + 1))\n"
+        "token = f'token-number-{number}'\n"
+        f"url = f'{api.origin}/_tokens?token={{token}}&calls={calls}'\n"
+        "urllib.request.urlopen(urllib.request.Request(url, method='PUT'))\n"
+        "print(f'TOKEN={token}')\n"
+    )
+    return f"{sys.executable} {script}"
+
+
+def private_calls(api: ApiServer) -> int:
+    routes: dict[str, int] = api.stats()["routes"]
+    return routes["private"]
+
+
+@pytest.mark.parametrize(("method", "refusal"), [("GET", 401), ("POST", 403), *thorough(("POST", 401), ("GET", 403))])
+def test_a_token_that_dies_is_asked_for_again_and_nothing_fails(
+    api: ApiServer, crawl: Crawl, tmp_path: Path, method: str, refusal: int
+) -> None:
+    """Three tokens for the list; each death costs the calls in flight once more, and not one of the retries."""
+    window = 10
+    lines = [{"url": url, "method": method} for url in urls(api, query=f"size=50&delay_ms=5&refusal={refusal}")]
+    (crawl.cwd / "items.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    result = crawl(
+        "items.jsonl", hosts=api.netloc, headers=HEADERS, retries=0, workers=WORKERS,
+        settings={
+            "APIFETCH_SECRET_COMMAND": issuing(tmp_path, api, LINES // 3 + 1), "APIFETCH_REFUSED_WINDOW": window,
+            "APIFETCH_DURABILITY": "process",
+        },
+    )  # fmt: skip
+    failed = outcomes(result)["http_error"]
+    audit(result, 8 if failed else 0)
+    assert failed == 0 if refusal == 401 else failed < 2 * (window + 1)
+    assert (tmp_path / "issued").read_text() == "3"
+    assert private_calls(api) <= LINES + 2 * (WORKERS + window)
+    assert "token-number" not in result.stderr
+
+
+def test_a_dead_token_costs_the_calls_in_flight_and_the_rest_is_left(
+    api: ApiServer, crawl: Crawl, tmp_path: Path
+) -> None:
+    api.put_token("first-token-of-all", calls=100)
+    env_file = tmp_path / ".env"
+    env_file.write_text("TOKEN=first-token-of-all")
+    how: dict[str, Any] = {"hosts": api.netloc, "headers": HEADERS, "env_file": env_file, "workers": WORKERS}
+    result = crawl(urls(api), **how)
+    summary = audit(result, 6)
+    assert summary["stop_reason"] == "credentials"
+    assert private_calls(api) <= 100 + WORKERS + HANDFUL
+    count = outcomes(result)
+    assert count["ok"] == 100
+    assert 1 <= count["http_error"] <= HANDFUL  # those that tried: their bodies say what the API says
+    assert "Exit code 6" in result.stderr
+    # put right, the same command goes on
+    api.put_token("second-token")
+    env_file.write_text("TOKEN=second-token")
+    audit(crawl("items.txt", **how), 0)
+
+
+@pytest.mark.parametrize(
+    ("workers", "count"), [(WORKERS, LINES), *thorough((1, LINES), (1, 1), (1, 3), (WORKERS, 1), (WORKERS, 3))]
+)
+def test_a_token_that_was_never_good_is_tried_no_more_than_needed(
+    api: ApiServer, crawl: Crawl, workers: int, count: int
+) -> None:
+    result = crawl(urls(api, count), hosts=api.netloc, headers=HEADERS, workers=workers, env={"TOKEN": "not-good"})
+    summary = audit(result, 6)
+    assert private_calls(api) <= min(workers, count) + HANDFUL
+    assert outcomes(result)["http_error"] <= HANDFUL
+    assert summary["equation"]["ok"] == 0
+
+
+@pytest.mark.parametrize(("workers", "status"), [(4, 401), *thorough((1, 401), (1, 403), (4, 403))])
+def test_a_call_that_is_refused_for_its_own_sake_stops_nothing(
+    api: ApiServer, crawl: Crawl, status: int, workers: int
+) -> None:
+    """Others get in meanwhile: the refusal is that call's answer, and only the first has cost more than its call."""
+    api.put_token("good-token")
+    lines = urls(api, 40, "size=50")
+    for at in (5, 6, 20, 30, 39):
+        lines[at] = api.url(f"/status/{status}?n={at}")
+    result = crawl(lines, hosts=api.netloc, headers=HEADERS, workers=workers, env={"TOKEN": "good-token"})
+    audit(result, 8)
+    assert outcomes(result) == Counter(ok=35, http_error=5)
+    assert sum(api.seen("/").values()) <= 40 + (0 if status == 403 else 2 * workers + 2)
+
+
+def test_what_carries_no_credentials_is_answered_as_ever(api: ApiServer, crawl: Crawl) -> None:
+    """A host that refuses everybody is no reason to stop a list of many hosts."""
+    lines = [api.url(f"/status/403?n={n}") for n in range(30)] + [api.url("/items/1")]
+    result = crawl(lines, settings={"APIFETCH_REFUSED_WINDOW": 5})
+    audit(result, 8)
+    assert outcomes(result) == Counter(ok=1, http_error=30)
+
+
+@pytest.mark.check
+def test_with_a_window_of_0_a_refusal_is_an_answer(api: ApiServer, crawl: Crawl) -> None:
+    result = crawl(
+        urls(api, 30, "size=50"), hosts=api.netloc, headers=HEADERS, env={"TOKEN": "not-good"},
+        settings={"APIFETCH_REFUSED_WINDOW": 0},
+    )  # fmt: skip
+    audit(result, 8)
+    assert outcomes(result) == Counter(http_error=30)
+    assert private_calls(api) == 30
+
+
+@pytest.mark.check
+def test_with_scrapys_parts_a_token_is_renewed_too(api: ApiServer, crawl: Crawl, tmp_path: Path) -> None:
+    result = crawl(
+        urls(api, 100), hosts=api.netloc, headers=HEADERS, workers=WORKERS, retries=0,
+        settings={
+            "APIFETCH_SECRET_COMMAND": issuing(tmp_path, api, 60), "SCHEDULER": "scrapy.core.scheduler.Scheduler",
+            "DOWNLOADER": "scrapy.core.downloader.Downloader", "ITEM_PROCESSOR": "scrapy.pipelines.ItemPipelineManager",
+            "APIFETCH_HTTP_HANDLER": "scrapy.core.downloader.handlers.http11.HTTP11DownloadHandler",
+        },
+    )  # fmt: skip
+    audit(result, 0)
+    assert private_calls(api) <= 100 + WORKERS + HANDFUL
+
+
+def test_a_secret_that_cannot_be_read_is_told_before_the_first_request(
+    api: ApiServer, crawl: Crawl, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.env").write_text("TOKEN=a\nnonsense-and-secret\n")
+    how: dict[str, Any] = {"hosts": api.netloc, "headers": HEADERS}
+    result: CrawlResult = crawl(urls(api, 1), env_file=tmp_path / "bad.env", **how)
+    refused(result, 2, "env_file", "line 2 is not NAME=VALUE")
+    assert "nonsense" not in result.stderr
+    failing = crawl(urls(api, 1), settings={"APIFETCH_SECRET_COMMAND": "false"}, **how)
+    refused(failing, 2, "APIFETCH_SECRET_COMMAND: false ended with exit code 1")
+    assert api.stats()["requests"] == 0

@@ -1,0 +1,206 @@
+"""When credentials are dead and when a call is refused for its own sake, in virtual time, as the server sees it."""
+
+from __future__ import annotations
+
+import pytest
+
+from crawler.credentials import Door, says_nothing
+from crawler.credentials.door import BEYOND_CHANCE
+
+WINDOW = 50
+
+
+class Host:
+    """A door, and a clock that goes on with every call."""
+
+    def __init__(self, window: int = WINDOW) -> None:
+        self.door = Door(window)
+        self.now_s = 0.0
+
+    def is_dead(self) -> bool:
+        return self.door.is_dead
+
+    def refused(
+        self, call: str, *, sent_s: float | None = None, tries: bool = False, strict: bool = True,
+        before_s: float | None = None,
+    ) -> bool:  # fmt: skip
+        self.now_s += 1
+        return self.door.refused(
+            call, self.now_s, sent_s=self.now_s - 0.5 if sent_s is None else sent_s, tries=tries, strict=strict,
+            before_s=before_s,
+        )  # fmt: skip
+
+    def accepted(self, *, sent_s: float | None = None, tries: bool = False) -> bool:
+        self.now_s += 1
+        return self.door.accepted(self.now_s, sent_s=self.now_s - 0.5 if sent_s is None else sent_s, tries=tries)
+
+    def trial_refused(self, call: str, *, changed: bool = False, before_s: float | None = None) -> bool:
+        """Let a call try, and be refused; whether it is kept."""
+        assert self.door.try_it(has_tried=False)
+        if not self.door.is_renewed:
+            self.now_s += 1
+            self.door.renewed(self.now_s, changed=changed)
+        return self.refused(call, tries=True, before_s=before_s)
+
+
+def test_a_401_shuts_the_door_and_one_call_tries() -> None:
+    host = Host()
+    assert host.refused("a")
+    assert host.door.is_shut
+    assert host.door.try_it(has_tried=False)
+    assert not host.door.try_it(has_tried=False)
+    host.door.renewed(2.0, changed=True)
+    assert host.accepted(tries=True)
+    assert not host.door.is_shut
+
+
+def test_those_in_flight_are_kept_and_count_only_against_what_they_carried() -> None:
+    """New credentials: what the old ones were refused says nothing of them."""
+    host = Host()
+    in_flight = [f"{n}" for n in range(20)]
+    for call in in_flight:
+        assert host.refused(call, sent_s=0.0)
+    assert host.trial_refused("0", changed=True) is False
+    assert not host.is_dead()
+    assert host.refused("late", sent_s=0.0)
+    assert not host.is_dead()
+
+
+def test_the_same_credentials_are_dead_when_one_has_tried_and_many_were_refused() -> None:
+    host = Host()
+    for n in range(BEYOND_CHANCE):
+        assert host.refused(f"{n}", sent_s=0.0)
+    assert not host.is_dead()
+    host.trial_refused("0")
+    assert host.is_dead()
+    assert host.door.is_shut
+    assert not host.door.try_it(has_tried=False)
+    assert host.refused("late", sent_s=0.0)  # it stays for the next run
+
+
+def test_one_worker_finds_out_that_they_are_dead_by_a_handful() -> None:
+    host = Host()
+    assert host.refused("0")
+    answers = 0
+    while not host.is_dead():
+        assert host.trial_refused(f"{answers}") is False
+        answers += 1
+    assert answers == BEYOND_CHANCE
+
+
+def test_late_answers_of_calls_in_flight_complete_the_number() -> None:
+    host = Host()
+    host.refused("0", sent_s=0.0)
+    host.trial_refused("0")
+    for n in range(1, BEYOND_CHANCE):
+        assert not host.is_dead()
+        assert host.refused(f"{n}", sent_s=0.0)
+    assert host.is_dead()
+
+
+def test_a_call_that_is_refused_for_its_own_sake_has_its_answer_and_401_is_no_alarm_any_more() -> None:
+    host = Host()
+    host.refused("a")
+    assert host.trial_refused("a") is False  # nobody else waits: it has its answer
+    assert host.door.is_shut
+    assert host.door.try_it(has_tried=False)
+    assert host.accepted(tries=True)
+    assert not host.door.is_refusing
+    assert host.refused("b") is False
+    assert not host.door.is_shut
+
+
+def test_a_call_that_tried_is_kept_while_others_can_try_and_answered_when_they_get_in() -> None:
+    host = Host()
+    host.refused("a")
+    host.door.waiting = 1
+    assert host.trial_refused("a") is True
+    refused_s = host.now_s
+    assert not host.door.try_it(has_tried=True)
+    assert host.door.try_it(has_tried=False)
+    host.door.waiting = 0
+    assert host.accepted(tries=True)
+    assert host.refused("a", before_s=refused_s) is False
+
+
+def test_a_call_that_tried_tries_again_when_nobody_else_is_there() -> None:
+    host = Host()
+    host.refused("a")
+    host.door.waiting = 1
+    assert host.trial_refused("a") is True
+    host.door.waiting = 0
+    assert host.door.try_it(has_tried=True)
+    assert host.refused("a", tries=True) is False
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_trial_that_says_nothing_is_followed_by_another(strict: bool) -> None:
+    host = Host(window=1)
+    host.refused("a", strict=strict)
+    assert host.door.try_it(has_tried=False)
+    host.door.lost()
+    assert host.door.is_shut
+    assert host.door.try_it(has_tried=False)
+
+
+def test_403_is_an_answer_until_a_whole_window_is_refused() -> None:
+    host = Host()
+    for n in range(WINDOW - 1):
+        assert host.refused(f"{n}", strict=False) is False
+        assert host.refused(f"{n}", strict=False) is False  # the same call counts once
+    assert host.refused("last", strict=False) is True
+    assert host.door.is_shut
+    host.trial_refused("last")
+    assert host.is_dead()
+
+
+def test_a_success_that_was_sent_after_the_first_refusal_ends_the_row() -> None:
+    host = Host(window=3)
+    for n in range(2):
+        host.refused(f"{n}", strict=False)
+    host.accepted(sent_s=0.0)  # it was on its way before
+    assert host.refused("2", strict=False) is True
+    host = Host(window=3)
+    for n in range(2):
+        host.refused(f"{n}", strict=False)
+    host.accepted()
+    assert host.refused("2", strict=False) is False
+
+
+def test_a_success_that_was_sent_after_the_row_began_opens_what_the_window_has_shut() -> None:
+    host = Host(window=2)
+    host.refused("0", strict=False)
+    sent_s = host.now_s + 0.1
+    host.refused("1", strict=False)
+    assert host.door.is_shut
+    assert host.accepted(sent_s=sent_s)
+    assert not host.door.is_shut
+
+
+def test_each_time_the_door_is_shut_they_are_read_again() -> None:
+    host = Host()
+    for n in range(3):
+        assert host.refused(f"{n}")
+        assert not host.door.is_renewed
+        assert host.door.try_it(has_tried=False)
+        host.now_s += 1
+        host.door.renewed(host.now_s, changed=True)
+        assert host.accepted(tries=True)
+
+
+def test_a_late_refusal_of_what_was_sent_before_the_door_opened_is_kept() -> None:
+    host = Host()
+    host.refused("a")
+    assert host.door.try_it(has_tried=False)
+    host.now_s += 1
+    host.door.renewed(host.now_s, changed=True)
+    host.accepted(tries=True)
+    assert host.refused("b", sent_s=0.5)
+    assert not host.door.is_shut
+
+
+@pytest.mark.parametrize(
+    ("status", "nothing"), [(200, False), (304, False), (404, False), (429, True), (500, True), (407, True)]
+)
+def test_what_says_something_about_credentials(status: int, nothing: bool) -> None:
+    assert says_nothing(status) is nothing
