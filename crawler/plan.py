@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from crawler.credentials import Secrets
 from crawler.pacing import Policy
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from crawler.store.files import Durability
     from crawler.store.resume import RedoRule
 
+ANY_NUMBER: Final = 1_000_000
+"""Workers where their number is not limited."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
@@ -29,8 +32,8 @@ class Plan:
     urls: the list, as the argument has it. shape: how its lines become calls. ca_file: for a list that is
     downloaded; None: as found in the environment. identity: the arguments that change what is fetched.
     arguments, versions: for the record. levels: folder levels below responses/ and errors/.
-    policy: what holds for every host. max_calls: None for any number. secrets: the values of `${NAME}`.
-    addresses: which ones may be called.
+    workers: calls at once in all. policy: what holds for every host. max_calls: None for any number.
+    secrets: the values of `${NAME}`. addresses: which ones may be called.
     """
 
     urls: str
@@ -47,6 +50,7 @@ class Plan:
     identity: Mapping[str, str]
     arguments: Mapping[str, Any]
     versions: Mapping[str, str]
+    workers: int = 20
     policy: Policy = field(default_factory=lambda: Policy(per_host=20))
     max_calls: int | None = None
     secrets: Secrets = field(default_factory=lambda: Secrets((), environ={}))

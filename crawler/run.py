@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 from crawler.accounting import ExitCode, Tally
 from crawler.addresses import Guard
 from crawler.exceptions import StoreError
+from crawler.gauges import metrics
 from crawler.items import BadLine, Entry, Outcome, Prior, Record, Ticket
+from crawler.meter import Meter
 from crawler.pacing import Traffic
 from crawler.plan import absolute
 from crawler.recording import Recording
@@ -25,7 +27,7 @@ from crawler.sources import download, fingerprint, is_remote, members, open_list
 from crawler.stopping import Stopping
 from crawler.store import runs
 from crawler.store.bits import Bits
-from crawler.store.exports import write_lists, write_summary
+from crawler.store.exports import write_lists, write_metrics, write_summary
 from crawler.store.files import Files
 from crawler.store.ledger import NAME, Ledger
 from crawler.store.place import Place
@@ -47,7 +49,8 @@ class Run:
     """An open run. All methods belong to the event loop's thread.
 
     files: those of a list of several, None where it is one. tally: the counts so far. standing: what the ledger
-    held at the start. resume_at: when going on makes sense (UTC), if that is known.
+    held at the start. resume_at: when going on makes sense (UTC), if that is known. meter: what it measures of
+    itself. former_lines: the length of the list in an earlier run, if it is the same list.
     """
 
     def __init__(self, plan: Plan, *, on_disk_error: Callable[[ApiFetchError], None]) -> None:
@@ -57,6 +60,7 @@ class Run:
         self._on_disk_error = on_disk_error
         self._started_at = runs.now()
         self._started_s = time.monotonic()
+        self.meter = Meter(time.time())
         self.stopping = Stopping()
         self.traffic: Traffic[Any] = Traffic(plan.policy, max_calls=plan.max_calls)
         self.guard = Guard(plan.addresses)
@@ -93,6 +97,7 @@ class Run:
             ),
         )  # fmt: skip
         runs.recover(self._ledger, Files(self._place, plan.durability), levels=plan.levels)
+        self.former_lines = runs.former_lines(self._ledger, self.begun)
         self._noted_pacing = runs.pacing(self._ledger)
         self.traffic.restore(self._noted_pacing, now_s=time.monotonic(), wall_s=time.time())
         self._resume = Resume(
@@ -203,14 +208,23 @@ class Run:
 
     def summary(self, *, exit_code: ExitCode | None, stop_reason: str | None) -> dict[str, Any]:
         """The accounting for summary.json; exit_code: None while it runs."""
+        seconds = time.monotonic() - self._started_s
         return {
             "state": "running" if exit_code is None else "stopped" if stop_reason else "finished",
             "exit_code": exit_code, "stop_reason": stop_reason, "resume_at": self.resume_at, "urls": self.plan.shown,
             "started_at": self._started_at, "written_at": runs.now(), "pid": os.getpid(),
             "equation": self.tally.equation(),
-            "run": self.tally.summary(time.monotonic() - self._started_s, rests=self.traffic.rests),
+            "run": self.tally.summary(seconds, rests=self.traffic.rests), "bottleneck": self._bottleneck(seconds),
             "arguments": dict(self.plan.arguments), "versions": dict(self.plan.versions),
         }  # fmt: skip
+
+    def _bottleneck(self, seconds: float) -> dict[str, Any] | None:
+        """Why it was not faster; None when nobody looked."""
+        traffic = self.traffic
+        why = self.meter.why(self.tally.calls / seconds, refused=traffic.refused, pace_per_s=traffic.pace_per_s)
+        if why is None or not self.tally.calls:
+            return None
+        return {"limit": why.limit.value, "sentence": why.sentence, "shares": self.meter.shares}
 
     def close(self, conclude: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Write how it ended, and give the directory back. conclude: the summary; asked again if the disk refuses."""
@@ -227,6 +241,8 @@ class Run:
             summary = conclude()
             with suppress(StoreError):  # of the disk that refused
                 write_summary(self.plan.out, summary)
+        with suppress(StoreError):  # nothing that was promised
+            write_metrics(self.plan.out, metrics(self, wall_s=time.time(), exit_code=summary["exit_code"]))
         self._ledger.close()
         self._place.close()
         return summary

@@ -85,6 +85,7 @@ EXTENSIONS_BASE = {
     "crawler.extensions.keeper.RunKeeper": 0,
     "crawler.extensions.echo.Echo": 10,  # after the keeper, whose run it listens to
     "crawler.extensions.timeline.Timeline": 10,
+    "crawler.extensions.ticker.Ticker": 10,
     "crawler.switched.TelnetConsole": 0,  # Scrapy's, with TELNETCONSOLE_ENABLED
     "crawler.switched.RemoteControl": 0,  # Scrapy's, with REMOTE_CONTROL_ENABLED
     "scrapy.extensions.corestats.CoreStats": 0,

@@ -40,7 +40,7 @@ VALID = {
     "APIFETCH_REFUSED_WINDOW": "0",
     "APIFETCH_HTTP_HANDLER": "package.Handler", "APIFETCH_HTTP": "1.1", "APIFETCH_CONNECT_S": "3",
     "APIFETCH_STALL_S": "0", "APIFETCH_CA_FILE": "ca.pem", "APIFETCH_CLIENT_CERT": "me.pem",
-    "APIFETCH_CLIENT_KEY": "me.key",
+    "APIFETCH_CLIENT_KEY": "me.key", "APIFETCH_PROGRESS": "off", "APIFETCH_PROGRESS_S": "5",
 }  # fmt: skip
 """For everything that is built, a value that is not the default."""
 
@@ -117,6 +117,8 @@ def test_the_defaults_are_those_of_the_design() -> None:
         "APIFETCH_CA_FILE": "None",
         "APIFETCH_CLIENT_CERT": "None",
         "APIFETCH_CLIENT_KEY": "None",
+        "APIFETCH_PROGRESS": "auto",
+        "APIFETCH_PROGRESS_S": "30.0",
     }
 
 

@@ -48,6 +48,7 @@ NOT_RUN: Final = [
     ("README.md", "makes environments"),  # .ci/run does
     ("README.md", "needs a scrapyd"),  # these are done by tests/check/test_scrapyd.py
     ("index.md", "runs until it is stopped; the tests have one of their own"),
+    ("progress.md", "a picture, compared by a test of its own"),  # tests/test_progress_bar.py
     ("scrapyd.md", "needs a scrapyd"),
     ("scrapyd.md", "needs a scrapyd"),
     ("scrapyd.md", "needs a scrapyd"),

@@ -64,6 +64,15 @@ SETTINGS: Final = (
         "tried; 401 for what the arguments say does it at once; 0: never, they are answers as others are",
     ),
     ready(
+        "APIFETCH_PROGRESS", choice("auto", "bar", "lines", "off"), default="auto", setting="APIFETCH_PROGRESS",
+        says="what shows how far a run is: a `bar` on the terminal, or `lines` in the log; `auto`: the bar where "
+        "the standard error output is a terminal and there is no LOG_FILE",
+    ),
+    ready(
+        "APIFETCH_PROGRESS_S", seconds(zero=False), default="30", setting="APIFETCH_PROGRESS_S",
+        says="seconds between two of those lines",
+    ),
+    ready(
         "APIFETCH_UMASK", UMASK, default="077", setting="APIFETCH_UMASK",
         says="the permissions that are taken from what a run writes, in octal: `077` leaves its owner's only",
     ),

@@ -13,7 +13,7 @@ from crawler import __version__
 from crawler.arguments import ARGUMENTS, Argument, environment_names
 from crawler.credentials import Secrets
 from crawler.pacing import Policy, backoffs, outage
-from crawler.plan import Plan, output_directory
+from crawler.plan import ANY_NUMBER, Plan, output_directory
 from crawler.sources import Shape
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def plan_of(settings: BaseSettings) -> Plan:
             "APIFETCH_FOLDER_LEVELS": str(settings["APIFETCH_FOLDER_LEVELS"]),
         },
         arguments={row.name: _shown(row, settings[row.setting]) for row in ARGUMENTS if row.ready},
+        workers=settings.getint("CONCURRENT_REQUESTS") or ANY_NUMBER,
         policy=_policy(settings),
         max_calls=settings.get("APIFETCH_MAX_CALLS"),
         secrets=_secrets(settings),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from crawler.accounting import ExitCode
+from crawler.amounts import counted, duration, number, size
 from crawler.items import Outcome
 from crawler.sources import STDIN, left_out
 
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from crawler.run import Run
-
-_UNITS: Final = ("B", "kB", "MB", "GB", "TB")
 
 _MEANINGS: Final = {
     ExitCode.DONE: "done",
@@ -68,6 +67,8 @@ def ending(summary: Mapping[str, Any], out: Path) -> Iterator[str]:
         f"{counted(this['calls'], 'call')} in {duration(this['seconds'])} ({this['calls_per_s']:,} per second), "
         f"{counted(this['files'], 'file')}, {size(this['bytes'])}, {counted(this['retries'], 'retry', 'retries')}"
     )
+    if summary["bottleneck"]:
+        yield summary["bottleneck"]["sentence"]
     if this["statuses"]:
         yield "Statuses: " + ", ".join(f"{status}: {n:,}" for status, n in this["statuses"].items())
     if this["failures"]:
@@ -83,27 +84,3 @@ def ending(summary: Mapping[str, Any], out: Path) -> Iterator[str]:
     if summary["resume_at"]:
         yield f"What is left has to wait: going on makes sense at {summary['resume_at']}"
     yield f"Exit code {code.value}: {_MEANINGS[code]}{stopped}. Results: {out}"
-
-
-def number(value: int | str) -> str:
-    return value if isinstance(value, str) else f"{value:,}"
-
-
-def counted(value: int | str, one: str, many: str = "") -> str:
-    return f"{number(value)} {one if value == 1 else many or one + 's'}"
-
-
-def size(count: float) -> str:
-    for unit in _UNITS[:-1]:
-        if count < 1000:  # decimal units, as disks and networks are sold
-            return f"{count:,.3g} {unit}"
-        count /= 1000
-    return f"{count:,.3g} {_UNITS[-1]}"
-
-
-def duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

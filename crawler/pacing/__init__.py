@@ -8,6 +8,7 @@ from crawler.pacing.again import AgainRule
 from crawler.pacing.backoff import BACKOFFS, Backoff, Cause, backoffs, cause_of, outage
 from crawler.pacing.budget import RetryBudget
 from crawler.pacing.ending import Ending, read_ending
+from crawler.pacing.hold import Held, Hold
 from crawler.pacing.host import Host, Policy
 from crawler.pacing.limiter import Call, Limiter
 from crawler.pacing.rate import RATE, Quota, Rate, RateLimiter
@@ -24,7 +25,9 @@ __all__ = [
     "Call",
     "Cause",
     "Ending",
+    "Held",
     "Hint",
+    "Hold",
     "Host",
     "Limiter",
     "Policy",

@@ -21,6 +21,8 @@ class Allowance:
         self._left: float = math.inf
         self._until_s = -math.inf
         self._jitter_s = 0.0
+        self.said_by = ""
+        """The header that it was said in last."""
 
     @property
     def is_open(self) -> bool:
@@ -45,6 +47,7 @@ class Allowance:
         """
         if hint.remaining is None or hint.reset_s is None:
             return
+        self.said_by = hint.header
         left = max(0, hint.remaining - in_flight)
         until_s = now_s + hint.reset_s
         # two answers of one window differ by their rounding and their way

@@ -71,6 +71,13 @@ class Ending:
             return None  # calls remain: the reset is not what this refusal waits for
         return self.hint.reset_s
 
+    @property
+    def asked_by(self) -> str:
+        """The header that asked for it, in lower case; "" when none did."""
+        if self.retry_after_s is not None:
+            return "retry-after"
+        return self.hint.header if self.hint is not None else ""
+
 
 def read_ending(status: int, fields: Mapping[bytes, Sequence[bytes]], *, wall_s: float) -> Ending:
     """Give the ending that a response is. fields: its headers; wall_s: our seconds since 1970."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from crawler.pacing.allowance import Allowance
 from crawler.pacing.backoff import BACKOFFS, Backoff, Cause, Uniform, outage
 from crawler.pacing.budget import LEAST_PER_S, RATIO, RESERVE, RetryBudget
+from crawler.pacing.hold import Held, Hold
 from crawler.pacing.learned import LearnedPace
 from crawler.pacing.limiter import Call, Limiter
 from crawler.pacing.rate import Rate, RateLimiter
@@ -68,6 +69,7 @@ class Host:
             ratio=policy.retry_ratio, least_per_s=policy.retries_per_s, reserve=policy.retry_reserve
         )
         self._rests_until_s = -math.inf
+        self._asked_by = ""
         self._errors = 0  # in a row
         self._rounds = 0  # of pushback without a success
         self._down_since_s: float | None = None
@@ -148,6 +150,7 @@ class Host:
         else:
             self._limiter.ended()
         if ending.asked_s is not None:
+            self._asked_by = ending.asked_by
             self._rest(now_s, ending.asked_s)
 
     def _succeeded(self, call: Call, now_s: float) -> None:
@@ -199,6 +202,28 @@ class Host:
     def in_flight(self) -> int:
         """How many calls have started and not ended."""
         return self._limiter.in_flight
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether fewer calls at once are allowed since some were pushed back."""
+        return self._limiter.is_cut
+
+    def held_by(self, now_s: float, *, retry: bool = False) -> Held | None:
+        """What keeps the next call from going; None when nothing does. Asks only: nothing begins or ends by it."""
+        if self._rounds >= ROUNDS:
+            return Held(Hold.OUTAGE, max(self._rests_until_s, now_s))
+        holds = [
+            Held(Hold.ASKED, self._rests_until_s, self._asked_by),
+            Held(Hold.HEADERS, self._allowance.next_at(now_s), self._allowance.said_by),
+            Held(Hold.REFUSED, self._pace.next_at(now_s)),
+            Held(Hold.RETRIES, self._budget.next_at(now_s) if retry else now_s),
+        ]
+        if self._rate is not None:
+            holds.append(Held(Hold.RATE, self._rate.next_at(now_s), str(self._policy.rate)))
+        held = max(holds, key=lambda one: one.until_s)
+        if held.until_s > now_s:
+            return held
+        return Held(Hold.WORKERS, math.inf) if self._limiter.in_flight >= self._limiter.limit else None
 
     @property
     def pace_per_s(self) -> float | None:

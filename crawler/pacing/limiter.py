@@ -64,6 +64,11 @@ class Limiter:
         self._waits = WAITS[0]
         self._changed_s: float | None = None
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether a refusal is what keeps the window below its ceiling."""
+        return bool(self._cut_at) and self.limit < self._ceiling
+
     def next_at(self, now_s: float, on_way: int = 0) -> float:
         """Give the earliest time for a call: *now_s*, or infinity when one has to come back first.
 

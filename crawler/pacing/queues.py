@@ -60,6 +60,16 @@ class Queues(Generic[T]):
         return self._waiting - self._held
 
     @property
+    def held(self) -> int:
+        """How many wait for hosts that may not be called now."""
+        return self._held
+
+    @property
+    def resting(self) -> int:
+        """How many rest until a time of their own."""
+        return len(self._resting)
+
+    @property
     def is_full(self) -> bool:
         """Whether so much waits or rests that no more should be brought."""
         return self._waiting >= MOST_WAITING or self._resting.full

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from crawler.pacing.fields import Member, members, number
@@ -31,13 +31,15 @@ class Hint:
     """A limit as the host tells it; None: not said.
 
     limit: calls per window. remaining: calls left of them. window_s: the window's length in seconds.
-    reset_s: whole seconds from now until it begins anew, rounded up, at most a year.
+    reset_s: whole seconds from now until it begins anew, rounded up, at most a year. header: where it was said,
+    in lower case; for people, and no part of what is said.
     """
 
     limit: int | None = None
     remaining: int | None = None
     window_s: int | None = None
     reset_s: float | None = None
+    header: str = field(default="", compare=False)
 
     @property
     def _looseness(self) -> tuple[float, float, float]:
@@ -105,11 +107,12 @@ def _structured(headers: list[tuple[str, bytes]]) -> Iterator[Hint]:
         elif member.name not in of_bytes:
             policy = policies.pop(member.name, _NOTHING)
             reset_s = _from_now(member.params.get("t"))
-            yield replace(policy, remaining=_whole(number(member.params.get("r"))), reset_s=reset_s)
+            yield replace(policy, remaining=_whole(number(member.params.get("r"))), reset_s=reset_s, header="ratelimit")
     yield Hint(
         limit=_whole(number(pairs.get("limit"))),
         remaining=_whole(number(pairs.get("remaining"))),
         reset_s=_from_now(pairs.get("reset")),
+        header="ratelimit",
     )
     yield from policies.values()
 
@@ -133,9 +136,9 @@ def _named(headers: list[tuple[str, bytes]], now_s: float) -> Iterator[Hint]:
         said = members(value)
         first = _whole(number(said[0].name)) if said else None
         if match["what"] == "remaining":
-            families[family] = replace(hint, remaining=_least(hint.remaining, first))
+            families[family] = replace(hint, remaining=_least(hint.remaining, first), header=name)
         else:
-            families[family] = replace(hint, limit=_least(hint.limit, first))
+            families[family] = replace(hint, limit=_least(hint.limit, first), header=hint.header or name)
             for member in said:
                 if window_s := _whole(number(member.params.get("w"))):
                     yield Hint(limit=_whole(number(member.name)), window_s=window_s)

@@ -18,6 +18,7 @@ from crawler.pacing.queues import Queues
 
 if TYPE_CHECKING:
     from crawler.pacing.ending import Ending
+    from crawler.pacing.hold import Held
     from crawler.pacing.limiter import Call
 
 T = TypeVar("T")
@@ -43,6 +44,8 @@ class Traffic(Queues[T]):
         """Calls that started."""
         self.in_flight = 0
         """Of these, how many have not ended."""
+        self.refused = 0
+        """How many the hosts pushed back: 429, 503 and the like."""
         self.is_short = False
         """Whether a call was refused since max_calls are used up."""
         self._max_calls = max_calls
@@ -78,6 +81,8 @@ class Traffic(Queues[T]):
         """Learn from how a call ended; exactly once for each."""
         lane = self._lane(host)
         self.in_flight -= 1
+        if ending.status is not None and ending.status >= 400:
+            self.refused += ending.is_pushback
         lane.host.ended(call, now_s, ending)
         self._ask_again(lane)
 
@@ -108,6 +113,26 @@ class Traffic(Queues[T]):
     def limit(self, most: int) -> int:
         """Give how many calls at once are allowed at this moment, at most *most*."""
         return min(most, sum(lane.host.limit for lane in self._lanes.values()))
+
+    def ceiling(self, most: int) -> int:
+        """Give how many calls at once are wanted, at most *most*: workers, or per_host for each of the hosts."""
+        return min(most, max(1, len(self._lanes)) * self.policy.per_host)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether refusals keep the calls at once below what is wanted."""
+        return any(lane.host.is_cut for lane in self._lanes.values())
+
+    def held_by(self, now_s: float) -> Held | None:
+        """What keeps the most of what waits from going; None when nothing does."""
+        lane = max((lane for lane in self._lanes.values() if len(lane)), key=len, default=None)
+        return None if lane is None else lane.host.held_by(now_s, retry=not lane.fresh)
+
+    @property
+    def pace_per_s(self) -> float | None:
+        """The pace that refusals have taught, over all hosts; None: none."""
+        paces = [pace for lane in self._lanes.values() if (pace := lane.host.pace_per_s) is not None]
+        return sum(paces) if paces else None
 
     def state(self, *, now_s: float, wall_s: float) -> dict[str, Any]:
         """Give what a later run has to know of each host, as JSON can hold it. wall_s: seconds since 1970."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from crawler.sources.files import fingerprint
 from crawler.sources.members import members
 from crawler.sources.names import STDIN, is_remote
+from crawler.sources.share import Sizes
 from crawler.sources.source import open_source
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class SeveralSource:
     ) -> None:
         """files: paths, as entries name them. skip: of a file, as `open_source` takes it. Raises ListError."""
         self._files = iter(files)
+        self._sizes = Sizes(files)
         self._shape = shape
         self._limit = limit
         self._skip = skip
@@ -49,6 +51,13 @@ class SeveralSource:
     @property
     def skipped(self) -> int:
         return self._skipped + (self._current.skipped if self._current else 0)
+
+    @property
+    def lines_about(self) -> int | None:
+        if self._current is None:
+            return self._count
+        in_file = self._current.lines_about
+        return None if in_file is None else self._sizes.lines_about(self._count + in_file)
 
     def next_batch(self, size: int) -> list[Entry | BadLine]:
         while not self._closed and self._current is not None:
@@ -75,6 +84,7 @@ class SeveralSource:
         left = None if self._limit is None else self._limit - self._count
         file = next(self._files, None) if left is None or left > 0 else None
         if file is not None:
+            self._sizes.opened += 1
             skip = self._skip(file) if self._skip else None
             self._current = open_source(file, self._shape, limit=left, skip=skip, source=file)
 

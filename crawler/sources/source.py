@@ -15,6 +15,7 @@ from crawler.sources.files import open_bytes
 from crawler.sources.jsonl import JSONL_CAP, parse_jsonl
 from crawler.sources.lines import LINE_CAP, LineError, bad_line, counting_lines, read_blocks
 from crawler.sources.names import FORMATS, PACKINGS, name_format
+from crawler.sources.share import Share
 from crawler.sources.table import DELIMITERS, open_table, table_records
 from crawler.sources.txt import parse_txt
 
@@ -51,13 +52,16 @@ class Source(Protocol):
     """Where calls come from. One thread draws; `close` may come from another.
 
     count: lines that counted so far, delivered or skipped; comments and blank lines never count.
-    skipped: those of them that were passed over unread.
+    skipped: those of them that were passed over unread. lines_about: how many there are in all, as far as can be
+    told from the part that was read; None when it cannot.
     """
 
     @property
     def count(self) -> int: ...
     @property
     def skipped(self) -> int: ...
+    @property
+    def lines_about(self) -> int | None: ...
 
     def next_batch(self, size: int) -> list[Entry | BadLine]:
         """1 to *size* of the next lines, as soon as there is one; [] at the end, and after `close`.
@@ -85,11 +89,14 @@ class FileSource:
         limit: int | None,
         skip: Callable[[int], bool] | None,
         source: str | None = None,
+        share: Share | None = None,
     ) -> None:
         """source: what its entries say of where they are from."""
         self.count = 0
         self.skipped = 0
         self._source = source
+        self.lines_about: int | None = None
+        self._share = share
         self._close = close
         self._closed = False
         self._broken: ListError | None = None
@@ -134,6 +141,8 @@ class FileSource:
             block = next(blocks, None)
             if block is None:
                 return
+            if self._share is not None:
+                self.lines_about = self._share.lines_about(self.count + len(block))
             if limit is not None:
                 del block[limit - self.count :]
             for line, raw in block:
@@ -178,7 +187,7 @@ def open_source(
     except ListError:
         file.close()
         raise
-    return FileSource(blocks, parse, file.close, limit=limit, skip=skip, source=source)
+    return FileSource(blocks, parse, file.close, limit=limit, skip=skip, source=source, share=Share(file))
 
 
 def _open_format(kind: str, chunks: Iterable[bytes], *, column: str, path: str) -> tuple[Iterator[list[Record]], Parse]:

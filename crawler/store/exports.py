@@ -1,4 +1,4 @@
-"""The small files beside the ledger that a person opens first: failed.jsonl, invalid.jsonl, summary.json.
+"""The small files beside the ledger: failed.jsonl, invalid.jsonl, summary.json, metrics.prom.
 
 Each is made anew from the ledger and replaces its predecessor whole, never in place: failed.jsonl may be
 the very list that is being read.
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 FAILED: Final = "failed.jsonl"
 INVALID: Final = "invalid.jsonl"
 SUMMARY: Final = "summary.json"
+METRICS: Final = "metrics.prom"
 
 # CROSS JOIN: SQLite then begins with the few requests that are kept, not with all calls.
 _FAILED_SQL: Final = """
@@ -82,16 +83,23 @@ def write_summary(directory: Path, summary: Mapping[str, Any]) -> None:
         file.write(json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
 
 
+def write_metrics(directory: Path, text: str) -> None:
+    """Write metrics.prom, whole but not durable: it is old in ten seconds. Raises StoreError."""
+    with replacing(directory / METRICS, durable=False) as file:
+        file.write(text)
+
+
 @contextmanager
-def replacing(path: Path) -> Iterator[IO[str]]:
-    """A file that takes *path*'s place once it is whole and on disk. Raises StoreError."""
+def replacing(path: Path, *, durable: bool = True) -> Iterator[IO[str]]:
+    """A file that takes *path*'s place once it is whole, and on disk if durable. Raises StoreError."""
     partial = path.with_name(f".{path.name}.tmp")
     try:
         partial.unlink(missing_ok=True)  # a killed run's; were it a link, it would not be followed
         with partial.open("x", encoding="utf-8") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         partial.replace(path)
     except OSError as exc:
         raise StoreError(f"cannot write {path}: {exc.strerror}") from exc

@@ -171,6 +171,18 @@ def end(ledger: Ledger, run: int, summary: Mapping[str, Any], *, read_to_end: bo
     )
 
 
+def former_lines(ledger: Ledger, begun: Begun) -> int | None:
+    """How many lines the list had when an earlier run read it to its end; None when it changed since, or none did."""
+    if not begun.by_line:
+        return None
+    sql = (
+        "SELECT json_extract(summary, '$.equation.lines') FROM runs WHERE list = ? AND id < ? "
+        "AND json_type(summary, '$.equation.lines') = 'integer' ORDER BY id DESC LIMIT 1"
+    )
+    found = ledger.query(sql, (begun.list_id, begun.run))
+    return int(found[0][0]) if found else None
+
+
 def pacing(ledger: Ledger) -> str:
     """What an earlier run has noted of its limits, JSON."""
     found = ledger.query("SELECT value FROM about WHERE name = ?", (PACING,))

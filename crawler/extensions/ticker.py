@@ -1,0 +1,125 @@
+"""The run's clock: who looks at it every so often, and tells people and programs how it goes.
+
+On a terminal the bar (crawler.extensions.progress), elsewhere a line now and then; metrics.prom in any case.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Final, Protocol, Self
+
+from scrapy import signals
+from scrapy.exceptions import NotConfigured
+
+from crawler import gauges
+from crawler.exceptions import StoreError
+from crawler.extensions.cpu import Cpu
+from crawler.meter.progress import line
+from crawler.store.exports import write_metrics
+
+if TYPE_CHECKING:
+    from scrapy import Spider
+    from scrapy.crawler import Crawler
+    from scrapy.settings import BaseSettings
+
+    from crawler.meter import Progress
+    from crawler.run import Run
+
+logger = logging.getLogger("apifetch")
+
+LOOK_S: Final = 0.25
+"""How often it looks, and how often the bar changes at the most: faster than that nobody reads."""
+
+METRICS_S: Final = 10.0
+"""How often metrics.prom is written: Prometheus asks every 15 s to a minute."""
+
+
+class Bar(Protocol):
+    """What shows the progress on a terminal."""
+
+    def show(self, progress: Progress) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+class Ticker:
+    """Looks at the spider's run from its opening until the engine has stopped. line_s: 0 for no lines."""
+
+    def __init__(self, *, bar: Bar | None, line_s: float) -> None:
+        self._bar = bar
+        self._line_s = line_s
+        self._run: Run | None = None
+        self._ticking: asyncio.Task[None] | None = None
+        self._cpu = Cpu()
+        self._is_over = False
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        settings = crawler.settings
+        if not settings.get("APIFETCH_URLS"):
+            raise NotConfigured  # no list: this spider is none of ours
+        shows = settings["APIFETCH_PROGRESS"]
+        has_bar = shows == "bar" or (shows == "auto" and _is_for_people(settings))
+        ticker = cls(
+            bar=_bar() if has_bar else None,
+            line_s=0.0 if has_bar or shows == "off" else settings["APIFETCH_PROGRESS_S"],
+        )
+        crawler.signals.connect(ticker.spider_opened, signal=signals.spider_opened)
+        crawler.signals.connect(ticker.spider_closed, signal=signals.spider_closed)
+        crawler.signals.connect(ticker.engine_stopped, signal=signals.engine_stopped)
+        return ticker
+
+    def spider_opened(self, spider: Spider) -> None:
+        self._run = getattr(spider, "run", None)  # None: it was refused
+        if self._run is not None:
+            self._ticking = asyncio.ensure_future(self._tick(self._run))
+
+    async def _tick(self, run: Run) -> None:
+        now_s = time.monotonic()
+        line_s, metrics_s = now_s + self._line_s, now_s
+        while True:
+            now_s = time.monotonic()
+            if not self._is_over:
+                moment = gauges.moment(run, cpu=self._cpu.share(), now_s=now_s)
+                run.meter.look(moment, now_s)
+            if self._bar is not None:
+                self._bar.show(gauges.progress(run, wall_s=time.time()))
+            elif self._line_s and now_s >= line_s and not self._is_over:
+                line_s = now_s + self._line_s
+                logger.info("%s", line(gauges.progress(run, wall_s=time.time())))
+            if now_s >= metrics_s and not self._is_over:
+                metrics_s = now_s + METRICS_S
+                self._write_metrics(run)
+            await asyncio.sleep(LOOK_S)
+
+    def _write_metrics(self, run: Run) -> None:
+        """A disk that refuses this will refuse a record too, which is reported."""
+        text = gauges.metrics(run, wall_s=time.time())
+        try:
+            write_metrics(run.plan.out, text)
+        except StoreError as exc:
+            logger.debug("%s", exc)
+
+    def spider_closed(self) -> None:
+        self._is_over = True  # the bar stays until the last record is on disk, and the log has said how it went
+
+    def engine_stopped(self) -> None:
+        if self._ticking is not None:
+            self._ticking.cancel()
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def _is_for_people(settings: BaseSettings) -> bool:
+    """Whether somebody looks at the standard error output."""
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and not settings.get("LOG_FILE")
+
+
+def _bar() -> Bar:
+    from crawler.extensions.progress import TerminalBar  # noqa: PLC0415  # 60 ms of imports, for terminals only
+
+    return TerminalBar(sys.stderr)

@@ -1,0 +1,94 @@
+"""Where the meter looks: the state of a run in the meter's terms. Reads only, decides nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from crawler.items import Outcome
+from crawler.meter import Moment, Progress
+from crawler.meter.length import length
+from crawler.meter.metrics import metrics_text
+from crawler.sources import list_name
+
+if TYPE_CHECKING:
+    from crawler.meter import Verdict
+    from crawler.run import Run
+
+
+def moment(run: Run, *, cpu: float, now_s: float) -> Moment:
+    """Give what a look sees. cpu: see Moment; now_s: on pacing's clock."""
+    traffic = run.traffic
+    return Moment(
+        in_flight=traffic.in_flight,
+        limit=traffic.limit(run.plan.workers),
+        ceiling=traffic.ceiling(run.plan.workers),
+        ready=traffic.ready,
+        held=traffic.held,
+        held_by=traffic.held_by(now_s) if traffic.held else None,
+        resting=traffic.resting,
+        has_room=run.recording.has_room,
+        is_read=run.tally.read_to_end,
+        is_cut=traffic.is_cut,
+        is_auto=traffic.policy.auto,
+        cpu=cpu,
+    )
+
+
+def progress(run: Run, *, wall_s: float) -> Progress:
+    """Give how far it is. wall_s: seconds since 1970."""
+    tally, traffic, meter = run.tally, run.traffic, run.meter
+    done = tally.outcomes
+    lines, is_estimate = length(
+        read=tally.lines_read if tally.read_to_end else run.source.count,
+        is_read=tally.read_to_end,
+        estimate=run.source.lines_about,
+        former=run.former_lines,
+        limit=run.plan.limit,
+    )
+    calls_per_s, bytes_per_s = meter.speeds(wall_s)
+    p50_ms, p95_ms = meter.percentiles_ms(wall_s, 0.5, 0.95)
+    at = Progress(
+        name=list_name(run.plan.urls),
+        ok=done[Outcome.OK],
+        failed=tally.failed + done[Outcome.INVALID],
+        duplicate=done[Outcome.DUPLICATE],
+        total=None if lines is None else lines + tally.followed_total,
+        is_estimate=is_estimate,
+        calls=tally.calls,
+        calls_per_s=calls_per_s,
+        bytes=tally.bytes,
+        bytes_per_s=bytes_per_s,
+        p50_ms=p50_ms,
+        p95_ms=p95_ms,
+        in_flight=traffic.in_flight,
+        limit=traffic.limit(run.plan.workers),
+        retries=tally.retries,
+        resting=traffic.resting,
+        why=why_now(run, wall_s=wall_s),
+        is_stopping=run.stopping.begun.is_set(),
+    )
+    return at if at.left is None else at.with_time_left(meter.left_s(at.left, wall_s))
+
+
+def why_now(run: Run, *, wall_s: float) -> Verdict | None:
+    """Say why it is not faster, now."""
+    return run.meter.why_now(wall_s, refused=run.traffic.refused, pace_per_s=run.traffic.pace_per_s)
+
+
+def metrics(run: Run, *, wall_s: float, exit_code: int | None = None) -> str:
+    """Give the text of metrics.prom. exit_code: None while it runs."""
+    tally = run.tally
+    return metrics_text(
+        progress(run, wall_s=wall_s),
+        list_name=list_name(run.plan.urls),
+        began_s=run.meter.began_s,
+        wall_s=wall_s,
+        exit_code=exit_code,
+        rests=run.traffic.rests,
+        files=tally.files,
+        refused=run.traffic.refused,
+        statuses=tally.statuses,
+        outcomes={outcome.value: count for outcome, count in tally.outcomes.items()},
+        latency=run.meter.latency,
+        latency_ms=run.meter.latency_ms,
+    )
