@@ -34,12 +34,14 @@ class Recording:
         place: Place,
         orders: Orders,
         *,
+        hide: Callable[[Record], None],
         acknowledged: Callable[[Record], None],
         on_disk_error: Callable[[ApiFetchError], None],
     ) -> None:
-        """Start the writer. acknowledged: told first of each record that is durable."""
+        """Start the writer. hide: takes out of a record what nobody may read; acknowledged: told of what is durable."""
         self.error: ApiFetchError | None = None
         self._on_disk_error = on_disk_error
+        self._hide = hide
         self._list_id = orders.list_id
         self._room = asyncio.Event()
         self._ended = asyncio.Event()
@@ -66,6 +68,7 @@ class Recording:
 
     def put_nowait(self, record: Record) -> None:
         """The same for a caller that cannot wait."""
+        self._hide(record)
         self._writer.put(record)
         if record.outcome in NOT_A_CALL:
             self.no_calls.pop((record.source, record.line, record.uuid, record.parent), None)

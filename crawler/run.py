@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from crawler.accounting import ExitCode, Tally
 from crawler.addresses import Guard
+from crawler.credentials import hide
 from crawler.exceptions import StoreError
 from crawler.gauges import metrics
 from crawler.items import BadLine, Entry, Outcome, Prior, Record, Ticket
@@ -23,6 +24,7 @@ from crawler.meter import Meter
 from crawler.pacing import Traffic
 from crawler.plan import absolute
 from crawler.recording import Recording
+from crawler.secrets import mask_damaged
 from crawler.sources import download, fingerprint, is_remote, members, open_list
 from crawler.stopping import Stopping
 from crawler.store import runs
@@ -115,7 +117,7 @@ class Run:
         write_summary(plan.out, self.summary(exit_code=None, stop_reason=None))
         orders = Orders(plan.durability, self.begun.run, self.begun.list_id, plan.raw, plan.levels)
         self.recording = Recording(
-            self._place, orders, acknowledged=self._acknowledge, on_disk_error=self._on_disk_error
+            self._place, orders, hide=self._hide, acknowledged=self._acknowledge, on_disk_error=self._on_disk_error
         )
 
     # The spider's side
@@ -133,8 +135,9 @@ class Run:
     def take(self, line: Entry | BadLine) -> Ticket | Record | None:
         """What to do about a line: a Ticket is to be fetched, a Record is its end, None: it stands."""
         if isinstance(line, BadLine):
+            text = mask_damaged(line.text)
             return self.recording.expect(
-                Record(outcome=Outcome.INVALID, source=line.source, line=line.line, url=line.text, error=line.reason)
+                Record(outcome=Outcome.INVALID, source=line.source, line=line.line, url=text, error=line.reason)
             )
         verdict = self._resume.decide(line)
         if isinstance(verdict, Ticket):
@@ -161,6 +164,7 @@ class Run:
             self.tally.followed_total += 1
         elif verdict.prior is not None and self._resume_counts(verdict.prior):
             self.tally.followed[verdict.prior.outcome or Outcome.OK] -= 1
+        verdict.shown_url = self.plan.secrets.masker.mask(verdict.shown_url)
         verdict.parent, verdict.callback, verdict.errback = child.parent, child.callback, child.errback
         verdict.cb_kwargs, verdict.request_meta = child.cb_kwargs, child.request_meta
         verdict.issued_s = time.monotonic()
@@ -172,6 +176,9 @@ class Run:
 
     def count_lines(self, *, to_end: bool) -> None:
         self.tally.lines_read, self.tally.read_to_end = self.source.count, to_end
+
+    def _hide(self, record: Record) -> None:
+        hide(record, self.plan.secrets)
 
     # The writer's word, in the loop's thread
 

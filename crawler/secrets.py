@@ -115,6 +115,25 @@ def _mask_userinfo(match: re.Match[str]) -> str:
     return f"://{user}:{STARS}@" if password else f"://{STARS}@"
 
 
+_DAMAGED_USERINFO: Final = re.compile(r'://[^"]*@')
+_JSON_PAIR: Final = re.compile(r'"([^"\\]{1,100})"\s*:\s*(?:\[[^\]]*\]?|"(?:[^"\\]|\\.)*"?)')
+_COOKIES: Final = frozenset({"cookie", "set-cookie"})
+
+
+def mask_damaged(text: str) -> str:
+    """The same for a line that is no URL and no JSON: what may be a password, or stands beside a key's name.
+
+    Where a URL cannot be read, its credentials may end anywhere: all before the last @ goes.
+    """
+    text = _DAMAGED_USERINFO.sub(f"://{STARS}@", text)
+    return _mask_urls(_JSON_PAIR.sub(_mask_pair, text), _TEXT_VALUE)
+
+
+def _mask_pair(match: re.Match[str]) -> str:
+    name = match[1]
+    return f'"{name}": "{STARS}"' if is_key_name(name) or name.lower() in _COOKIES else match[0]
+
+
 # Texts
 
 
@@ -133,6 +152,10 @@ class Masker:
         if query:
             forms.insert(0, rf"(?<=[?&]){re.escape(query)}")
         self._secrets = re.compile("|".join(forms)) if forms else None
+
+    def finds(self, text: str) -> bool:
+        """Whether one of the values stands in *text*."""
+        return self._secrets is not None and self._secrets.search(text) is not None
 
     def mask(self, text: str) -> str:
         """Give *text* with `***` in the place of every secret."""
@@ -187,6 +210,13 @@ _BASE64: Final = {"+": r"(?:[+-]|%2[Bb])", "/": r"(?:[/_]|%2[Ff]|\\/)"}  # URL-s
 
 
 _AS_TEXT: Final = logging.Formatter()
+_UNSEEN: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+"""What a terminal may obey, or what turns a line around: all control characters but tab and line feed."""
+
+
+def printable(text: str) -> str:
+    """Give *text* with control characters spelt out: what a server or a list said must not move a cursor."""
+    return _UNSEEN.sub(lambda char: f"\\x{ord(char[0]):02x}", text)
 
 
 class MaskFilter(logging.Filter):
@@ -204,9 +234,12 @@ class MaskFilter(logging.Filter):
         """Mask with this one from now on."""
         self._masker = masker
 
+    def _mask(self, text: str) -> str:
+        return printable(self._masker.mask(text))
+
     def filter(self, record: logging.LogRecord) -> bool:
         """Mask *record* in place; it always passes."""
-        mask = self._masker.mask
+        mask = self._mask
         try:
             message = record.getMessage()
         except Exception as exc:  # noqa: BLE001  # an argument's __str__ may raise anything, into the log call

@@ -31,7 +31,7 @@ PLANNED = [row for row in ARGUMENTS if not row.ready]
 VALID = {
     "urls": "list.csv", "format": "csv.gz", "column": "link", "headers": '{"X": "a"}', "params": '{"a": 1}',
     "hosts": "api.example.com", "out": "there", "save": "raw", "workers": "64", "per_host": "8", "retries": "0",
-    "rate": "5/s,100/d", "max_calls": "7", "env_file": "/dev/null",
+    "rate": "5/s,100/d", "max_calls": "7", "env_file": "/dev/null", "pass_env": "API_KEY",
     "timeout": "2.5", "max_failed": "1%", "redo": "failed", "duplicates": "fetch", "limit": "10", "echo": "status",
     "APIFETCH_DURABILITY": "strict", "APIFETCH_FOLDER_LEVELS": "2", "APIFETCH_DRAIN_S": "0", "APIFETCH_UMASK": "022",
     "APIFETCH_ADDRESSES": "public",
@@ -59,6 +59,9 @@ def read(
     configured = {name: Configured(value, explicit=False) for name, value in (settings or {}).items()}
     configured |= {name: Configured(value, explicit=True) for name, value in (s or {}).items()}
     urls = {} if "APIFETCH_URLS" in configured else {"urls": "list.txt"}
+    if "APIFETCH_PASS_ENV" in configured or "pass_env" in (said or {}):  # which wants to know who gets it
+        configured.setdefault("APIFETCH_HOSTS", Configured("api.example.com", explicit=False))
+        environ = {"API_KEY": "k", **(environ or {})}
     return read_arguments(urls | (said or {}), configured, environ=environ or {}, declared=declared)
 
 
@@ -84,6 +87,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
         "APIFETCH_COLUMN": "url",
         "APIFETCH_HEADERS": "()",
         "APIFETCH_PARAMS": "()",
+        "APIFETCH_PASS_ENV": "None",
         "APIFETCH_ENV_FILE": "None",
         "APIFETCH_HOSTS": "None",
         "APIFETCH_OUT": "out/%(name)s",
@@ -243,6 +247,7 @@ def test_column_and_a_format_without_columns_exclude_each_other() -> None:
 
 
 OTHER = {
+    "pass_env": "TENANT",
     "env_file": "other.env",
     "rate": "6/s",
     "max_calls": "8",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, quote_plus
+from urllib.parse import parse_qs, quote, quote_plus
 
 import pytest
 
@@ -98,6 +98,79 @@ def test_redirects_to_another_origin_go_bare(api: ApiServer, crawl: Crawl) -> No
         "ok", "ok", "bad_redirect",
     ]  # fmt: skip
     assert "/echo/3" not in api.seen("/echo")
+
+
+KINDS = {
+    "X-Api-Key": "of-the-list", "Authorization": "Bearer of-the-list", "Cookie": "a=of-the-list",
+    "X-Mine": "of-the-arguments", "X-Token": "${TOKEN}", "X-Passed": "${TOKEN}",
+}  # fmt: skip
+"""Six kinds of headers that a user brings: three of a line, one of the arguments, and what stands for a secret."""
+
+
+def test_nothing_of_the_users_comes_to_another_origin(api: ApiServer, crawl: Crawl) -> None:
+    """Over five codes; within the origin all of it is there after each of them."""
+    other = api.origin.replace("127.0.0.1", "localhost")
+    own = {name: KINDS[name] for name in ("X-Api-Key", "Authorization", "Cookie", "X-Passed")}
+    to = {code: {"away": f"{other}/echo/{code}", "home": f"/echo/{code}?home"} for code in (301, 302, 303, 307, 308)}
+    lines = [
+        {"url": api.url(f"/redirect?status={code}&to={quote(url, safe='')}"), "headers": own, "id": f"{code} {where}"}
+        for code, places in to.items() for where, url in places.items()
+    ]  # fmt: skip
+    (crawl.cwd / "items.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    result = crawl(
+        "items.jsonl", headers=json.dumps({"X-Mine": KINDS["X-Mine"], "X-Token": "${TOKEN}"}), hosts=api.netloc,
+        env={"TOKEN": TOKEN}, pass_env="TOKEN", params='{"pin": "of-the-params"}',
+    )  # fmt: skip
+    audit(result, 0)
+    brought = {name: value.replace("${TOKEN}", TOKEN) for name, value in KINDS.items()}
+    for envelope in result.envelopes():
+        call = envelope["body"]
+        got = {name: value for name, value in call["headers"] if name in {*KINDS, "Referer", "Origin"}}
+        assert got == (brought if envelope["key"].endswith("home") else {}), envelope["key"]
+        assert "of-the-" not in call["target"]
+    rows = result.rows("select key, redirects, attempts, final_url from records order by line")
+    assert [(row["redirects"], row["attempts"]) for row in rows] == [(1, 2)] * 10
+    assert rows[0]["final_url"] == f"{other}/echo/301"
+
+
+def test_a_list_uses_the_variables_that_pass_env_names_and_no_others(api: ApiServer, crawl: Crawl) -> None:
+    """As they stand in a URL, a header and a body; the record knows only the name."""
+    lines: list[dict[str, Any]] = [
+        {"url": api.url("/echo/${TOKEN}/1?k=${TOKEN}&o=${OTHER}"), "headers": {"X-K": "a ${TOKEN}", "X-O": "${OTHER}"}},
+        {"url": api.url("/echo/2"), "method": "POST", "body": {"pin": "${TOKEN}", "o": "${OTHER}"}},
+        {
+            "url": api.url("/echo/3"), "method": "POST", "body": "a=${TOKEN}&b=1",
+            "headers": {"Content-Type": "application/x-www-form-urlencoded"},
+        },
+        {"url": api.url("/echo/4"), "method": "POST", "body": "${TOKEN}"},
+        {"url": api.url("/echo/5?k=${TOKEN}").replace("127.0.0.1", "localhost")},
+        {"url": api.url("/redirect?to=/echo/6?%24%7BTOKEN%7D")},
+    ]  # fmt: skip
+    (crawl.cwd / "items.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    secret = 'quo"ted\\ & ${OTHER}'
+    result = crawl(
+        "items.jsonl", hosts=api.netloc, pass_env="TOKEN", env={"TOKEN": secret, "OTHER": "never-sent"}, save="raw",
+        settings={"LOG_LEVEL": "DEBUG"},
+    )  # fmt: skip
+    audit(result, 8)
+    calls = {
+        row["line"]: json.loads((result.out / row["location"]).read_bytes()) for row in result.rows() if row["location"]
+    }
+    encoded = quote(secret, safe="")
+    assert calls[1]["target"] == f"/echo/{encoded}/1?k={encoded}&o=${{OTHER}}"
+    headers = dict(calls[1]["headers"])
+    assert (headers["X-K"], headers["X-O"]) == (f"a {secret}", "${OTHER}")
+    bodies = {line: b64decode(calls[line]["body_base64"]).decode() for line in (2, 3, 4)}
+    assert json.loads(bodies[2]) == {"pin": secret, "o": "${OTHER}"}
+    assert parse_qs(bodies[3]) == {"a": [secret], "b": ["1"]}
+    assert bodies[4] == secret
+    assert calls[6]["target"] == "/echo/6?${TOKEN}"  # of the server, which may not ask
+    rows = result.rows("select outcome, url from records order by line")
+    assert [row["outcome"] for row in rows] == ["ok", "ok", "ok", "ok", "forbidden_host", "ok"]
+    assert rows[0]["url"] == lines[0]["url"]
+    assert {Path(path).parent.parent.name for path in traces(result, secret)} == {"responses"}  # what /echo sent back
+    refused(crawl("items.jsonl", out="refused", pass_env="MISSING"), 2, "hosts")
+    refused(crawl("items.jsonl", out="refused", pass_env="MISSING", hosts=api.netloc), 2, "pass_env", "MISSING")
 
 
 def test_a_password_in_a_url_is_sent_and_kept_only_where_it_is_asked_again(api: ApiServer, crawl: Crawl) -> None:

@@ -134,8 +134,9 @@ def _used_names(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for argument in ("headers", "params"):
         for _, text in values[f"APIFETCH_{argument.upper()}"]:
             yield from ((argument, name) for name in names_in(text))
+    yield from (("pass_env", name) for name in values["APIFETCH_PASS_ENV"] or ())
 
 
 def environment_names(values: Mapping[str, Any]) -> tuple[str, ...]:
-    """Give the names of the variables that the arguments use, of what read_arguments gave."""
+    """Give the names of the variables that arguments and list may use, of what read_arguments gave."""
     return tuple(dict.fromkeys(name for _, name in _used_names(values)))

@@ -16,6 +16,7 @@ from crawler.values import (
     TEXT,
     TOLERANCE,
     URLS,
+    VARIABLES,
     choice,
     seconds,
     whole,
@@ -51,7 +52,11 @@ ARGUMENTS: Final = (
         says="added to the query when sending: a JSON object, or `@FILE` that holds one; values may hold "
         "`${NAME}`; not part of a record's name, never stored",
     ),
-    planned("pass_env", "names of environment variables that the *list* may use as `${NAME}`"),
+    ready(
+        "pass_env", VARIABLES,
+        says="names, with commas between, that the *list* may use as `${NAME}` in URLs (not in hosts), in headers and "
+        "in bodies; others are plain text there",
+    ),
     ready(
         "env_file", TEXT,
         says="a file of lines `NAME=VALUE` in which `${NAME}` is looked up before the environment; read again when "

@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, Any, Final
 from scrapy import signals
 from scrapy.commands.crawl import Command as ScrapyCrawl
 from scrapy.exceptions import UsageError
+from scrapy.settings import overridden_settings
 
 if TYPE_CHECKING:
     import argparse
+
+    from scrapy.crawler import Crawler
 
 _CHATTER: Final = (
     "Overridden settings",
@@ -60,6 +63,7 @@ class Command(ScrapyCrawl):
         crawler = self._create_crawler(args[0])
         if hasattr(crawler.spidercls, "read_arguments"):
             crawler.signals.connect(_collect_less, signals.engine_started)
+            logging.getLogger("scrapy.crawler").addFilter(lambda record: _mask_settings(record, crawler))
         self.crawler_process.crawl(crawler, **opts.spargs)
         self.crawler_process.start()
         for number in (
@@ -111,6 +115,19 @@ class Command(ScrapyCrawl):
     def _refuse(self, message: str) -> None:
         sys.stderr.write(f"scrapy crawl: {message}\n")
         sys.exit(2)
+
+
+def _mask_settings(record: logging.LogRecord, crawler: Crawler) -> bool:
+    """Scrapy shows at the start what was set, passwords too, before there is a run whose log is masked."""
+    if str(record.msg).startswith("Overridden settings"):
+        from pprint import pformat  # noqa: PLC0415  # see above
+
+        from crawler.secrets import STARS, Masker, is_key_name  # noqa: PLC0415
+
+        held = overridden_settings(crawler.settings)
+        shown = {name: STARS if is_key_name(name) else value for name, value in held}
+        record.args = {"settings": Masker().mask(pformat(shown))}
+    return True
 
 
 def _check_handler(path: str | None) -> None:

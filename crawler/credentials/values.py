@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING
 from crawler.credentials.command import ask, ask_aside
 from crawler.credentials.env_file import read_env
 from crawler.exceptions import SecretError
+from crawler.secrets import Masker, filled_query
 from crawler.values import UNPRINTABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from crawler.values import Pairs
 
 
 def read_env_file(path: str) -> dict[str, str]:
@@ -33,7 +36,7 @@ def read_env_file(path: str) -> dict[str, str]:
 class Secrets:
     """What `${NAME}` stands for in this run.
 
-    values: of *names*, as they are now. known: all values so far, for those who keep them out of texts.
+    values: of *names*, as they are now. known: all values so far. masker: keeps them out of texts.
     """
 
     def __init__(
@@ -43,8 +46,9 @@ class Secrets:
         environ: Mapping[str, str],
         env_file: str | None = None,
         command: Sequence[str] | None = None,
+        params: Pairs = (),
     ) -> None:
-        """Read them; command: the words of one that prints them. Raises SecretError."""
+        """Read them; command: the words of one that prints them; params: where they go out. Raises SecretError."""
         self.names = names
         self._environ = environ
         self._env_file = env_file
@@ -52,6 +56,7 @@ class Secrets:
         printed = "what APIFETCH_SECRET_COMMAND prints" if command else None
         self._where = " or ".join(filter(None, (printed, env_file, "the environment")))
         self._listeners: list[Callable[[], None]] = []
+        self._params = params
         self.known: set[str] = set()
         self._take(ask(command) if command else {})
 
@@ -83,6 +88,7 @@ class Secrets:
                 raise SecretError(f"${{{name}}}: expected {expected}")
         self.values = {name: found[name] for name in self.names}
         self.known.update(self.values.values())
+        self.masker = Masker(self.known, query=filled_query(self._params, self.values))
 
 
 def expected_of(name: str, value: str | None, where: str) -> str | None:

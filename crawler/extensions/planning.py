@@ -60,9 +60,12 @@ def plan_of(settings: BaseSettings) -> Plan:
 
 
 def _secrets(settings: BaseSettings) -> Secrets:
-    names = environment_names({name: settings[name] or () for name in ("APIFETCH_HEADERS", "APIFETCH_PARAMS")})
+    params = settings["APIFETCH_PARAMS"] or ()
+    used = {"APIFETCH_HEADERS": settings["APIFETCH_HEADERS"] or (), "APIFETCH_PARAMS": params}
+    names = environment_names({**used, "APIFETCH_PASS_ENV": settings["APIFETCH_PASS_ENV"]})
     env_file, command = settings.get("APIFETCH_ENV_FILE"), settings.get("APIFETCH_SECRET_COMMAND")
-    return Secrets(names, environ=os.environ, env_file=env_file, command=command if names else None)
+    command = command if names else None
+    return Secrets(names, environ=os.environ, env_file=env_file, command=command, params=params)
 
 
 def _policy(settings: BaseSettings) -> Policy:

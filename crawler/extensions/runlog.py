@@ -7,7 +7,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from crawler.secrets import Masker, MaskFilter, filled_query
+from crawler.secrets import MaskFilter
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,10 +23,8 @@ class RunLog:
     """Writes the log of one run into its output directory until `close`."""
 
     def __init__(self, directory: Path, settings: BaseSettings, secrets: Secrets) -> None:
-        self._secrets = secrets
-        self._params = settings["APIFETCH_PARAMS"] or ()
-        self._mask = MaskFilter(self._masker())
-        secrets.listen(lambda: self._mask.use(self._masker()))
+        self._mask = MaskFilter(secrets.masker)
+        secrets.listen(lambda: self._mask.use(secrets.masker))
         self._handler = _open(directory / "run.log")
         self._handler.setFormatter(logging.Formatter(settings["LOG_FORMAT"], settings["LOG_DATEFORMAT"]))
         self._handler.setLevel(settings["LOG_LEVEL"])
@@ -40,9 +38,6 @@ class RunLog:
         logging.root.removeHandler(self._handler)
         with suppress(OSError):
             self._handler.close()
-
-    def _masker(self) -> Masker:
-        return Masker(self._secrets.known, query=filled_query(self._params, self._secrets.values))
 
 
 def _open(path: Path) -> logging.Handler:

@@ -6,7 +6,7 @@ the others is arguments.py's to know.
 
 from crawler.values.again import REDO, TOLERANCE, Redo, Tolerance
 from crawler.values.hosts import HOSTS, Hosts, host_of
-from crawler.values.kinds import COMMAND, METHODS, TEXT, UMASK, Kind, choice, seconds, whole
+from crawler.values.kinds import COMMAND, METHODS, TEXT, UMASK, VARIABLES, Kind, choice, seconds, whole
 from crawler.values.pairs import HEADERS, PARAMS, UNPRINTABLE, Pairs
 from crawler.values.places import FORMAT, OUT, URLS, read_later
 
@@ -24,6 +24,7 @@ __all__ = [
     "UMASK",
     "UNPRINTABLE",
     "URLS",
+    "VARIABLES",
     "Hosts",
     "Kind",
     "Pairs",

@@ -96,6 +96,17 @@ def _umask(value: object) -> int:
 UMASK: Final = Kind(_umask, "an octal mask from 000 to 077 (the owner has to read what the run writes)")
 
 
+def _variables(value: object) -> tuple[str, ...]:
+    names = texts(value)
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            raise ValueError(f"{name} is no name" + "; leave out the ${}" * name.startswith("$"))
+    return tuple(dict.fromkeys(names))
+
+
+VARIABLES: Final = Kind(_variables, "names of variables such as API_KEY,TENANT, with commas between")
+
+
 def _methods(value: object) -> tuple[str, ...]:
     names = tuple(name.upper() for name in texts(value))
     if not all(re.fullmatch(r"[A-Z]{1,20}", name) for name in names):

@@ -1,7 +1,8 @@
 """Filling in: what is secret, or ours alone, joins a request at the last moment before it goes out.
 
-Owns the arguments `headers` and `params` as far as they hold `${NAME}`, and the place of `params` in the query. Where
-the values come from is known to crawler.credentials.
+Owns the arguments `headers` and `params` as far as they hold `${NAME}`, the place of `params` in the query, and which
+calls are the list's own. Where the values come from is known to crawler.credentials, how they stand in a list's call to
+crawler.wire.passing.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from urllib.parse import urlsplit
 
 from crawler.exceptions import ForbiddenHostError
 from crawler.items import TICKET
-from crawler.secrets import Masker, fill, filled_query, is_key_name, mask_url, names_in
+from crawler.secrets import fill, filled_query, is_key_name, mask_url, names_in
+from crawler.wire.passing import fill_line
 
 if TYPE_CHECKING:
     from scrapy import Request
@@ -49,11 +51,12 @@ class Filling:
         self._secrets: Secrets | None = None
         self._filled: dict[str, tuple[list[bytes], list[bytes]]] = {}  # name -> values unfilled, filled
         self._query = ""
-        self._masker = Masker()
+        self._passed: tuple[str, ...] = settings["APIFETCH_PASS_ENV"] or ()
+        self._of_list: dict[str, str] = {}
 
     def mask(self, text: str) -> str:
         """Give *text* with stars in the place of what was filled in."""
-        return self._masker.mask(text)
+        return text if self._secrets is None else self._secrets.masker.mask(text)
 
     def fill(self, request: Request, secrets: Secrets) -> Request:
         """The request that goes out. Raises ForbiddenHostError rather than send a secret where it may not go."""
@@ -61,7 +64,7 @@ class Filling:
             self._secrets = secrets
             secrets.listen(self._read)
             self._read()
-        if not self._filled and not self._query:
+        if not self._filled and not self._query and not self._of_list:
             return request
         listed = self._query and _is_as_listed(request)
         secret = {
@@ -69,19 +72,21 @@ class Filling:
             for name, (unfilled, filled) in self._filled.items()
             if name in request.headers and request.headers.getlist(name) == unfilled
         }
-        if not listed and not secret:
+        changed = fill_line(request, self._of_list) if self._of_list else {}
+        if not listed and not secret and not changed:
             return request
-        if secret or self._is_query_secret:
+        if secret or changed or self._is_query_secret:
             target = urlsplit(request.url)
             if self._hosts is None or not self._hosts.allows(target.hostname or "", target.port, target.scheme):
                 raise ForbiddenHostError(f"{target.hostname} is not among hosts={self._hosts}: it gets no secret")
-        url = request.url
         if listed:
-            url += ("&" if "?" in url else "?") + self._query
-        headers = request.headers.copy()
+            url = changed.get("url", request.url)
+            changed["url"] = url + ("&" if "?" in url else "?") + self._query
+        headers = changed.setdefault("headers", request.headers.copy())
         for name, values in secret.items():
             headers.setlist(name, values)
-        return request.replace(url=url, headers=headers)
+        filled: Request = request.replace(**changed)
+        return filled
 
     def credentials_in(self, request: Request) -> Whose | None:
         """Give whose credentials a request carries; None for none."""
@@ -104,7 +109,7 @@ class Filling:
             unfilled.append(value.encode())
             filled.append(fill(value, values).encode())
         self._query = filled_query(self._params, values)
-        self._masker = Masker(self._secrets.known, query=self._query)
+        self._of_list = {name: values[name] for name in self._passed}
 
 
 def _is_as_listed(request: Request) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import struct
 from dataclasses import dataclass
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
 RESETTING: Final = struct.pack("ii", 1, 0)  # SO_LINGER with no time to linger: close() sends RST
+
+
+KEYS: Final = re.compile(r"[?&](?:key|api_key)=[^&]*")
+"""What a crawl with secrets adds to a query: no behaviour is about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,7 @@ class Peer:
         fields = (line.partition(":") for line in lines)
         headers = {name.lower(): value.strip() for name, _, value in fields}
         body = await self._reader.readexactly(int(headers.get("content-length", 0)))
-        return Request(method, target, headers, body)
+        return Request(method, KEYS.sub("", target), headers, body)
 
     async def requests(self) -> AsyncIterator[Request]:
         """Every request until the client leaves."""
