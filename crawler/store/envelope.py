@@ -59,11 +59,20 @@ def envelope(metadata: Mapping[str, object], body: bytes, content_type: str | No
     metadata: JSON values under other names than those four; NaN and infinity become null, lone surrogates
     U+FFFD.
     """
-    stored = {"body": msgspec.Raw(body)} if is_strict_json(body) else _as_string(body, content_type)
+    return json_line({**metadata, **stored_body(body, content_type)})
+
+
+def stored_body(body: bytes, content_type: str | None) -> dict[str, object]:
+    """The last field or two of an envelope: `body` as raw JSON, `charset` and `text`, or `base64`."""
+    return {"body": msgspec.Raw(body)} if is_strict_json(body) else _as_string(body, content_type)
+
+
+def json_line(values: dict[str, Any]) -> bytes:
+    """An object as one line of JSON."""
     try:
-        return _ENCODER.encode_lines([{**metadata, **stored}])  # of a tuple msgspec 0.22 keeps 48 bytes for ever
+        return _ENCODER.encode_lines([values])  # of a tuple msgspec 0.22 keeps 48 bytes for ever
     except UnicodeEncodeError:  # a list may hold "\ud800", for which UTF-8 has no bytes
-        return _ENCODER.encode_lines([{**_without_surrogates(metadata), **stored}])
+        return _ENCODER.encode_lines([_without_surrogates(values)])
 
 
 def read_envelope(data: bytes) -> tuple[dict[str, Any], bytes]:

@@ -130,20 +130,19 @@ class Reading:
 
         Raises BodyError when the file is missing or is not what the ledger says.
         """
+        return self.answer(record)[0]
+
+    def answer(self, record: dict[str, Any]) -> tuple[bytes | None, str | None]:
+        """The body, and when the answer was there as the envelope has it; else when the call began."""
         if record["location"] is None:
-            return None
+            return None, record["started_at"]
         data = read_file(self.out, record["location"])
         if hashlib.sha256(data).hexdigest() != record["file_digest"]:
             raise BodyError(f"{self.out / record['location']} is not what the ledger says")
-        return data if self.raw else read_envelope(data)[1]
-
-    def fetched_at(self, record: dict[str, Any]) -> str | None:
-        """When the answer was there: of the envelope, else when the call began."""
-        if record["location"] is not None and not self.raw:
-            fetched_at: str | None = read_envelope(read_file(self.out, record["location"]))[0].get("fetched_at")
-            return fetched_at
-        started_at: str | None = record["started_at"]
-        return started_at
+        if self.raw:
+            return data, record["started_at"]
+        metadata, body = read_envelope(data)
+        return body, metadata.get("fetched_at") or record["started_at"]
 
 
 @contextmanager

@@ -4,7 +4,7 @@ Owns: reading one value, alone. Which argument it belongs to, where it came from
 the others is arguments.py's to know.
 """
 
-from crawler.values.again import REDO, TOLERANCE, Redo, Tolerance
+from crawler.values.again import REDO, STATUSES, TOLERANCE, Redo, Tolerance
 from crawler.values.hosts import HOSTS, Hosts, host_of
 from crawler.values.kinds import COMMAND, METHODS, TEXT, UMASK, VARIABLES, Kind, choice, seconds, whole
 from crawler.values.pairs import HEADERS, PARAMS, UNPRINTABLE, Pairs
@@ -19,6 +19,7 @@ __all__ = [
     "OUT",
     "PARAMS",
     "REDO",
+    "STATUSES",
     "TEXT",
     "TOLERANCE",
     "UMASK",

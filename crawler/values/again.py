@@ -66,6 +66,12 @@ def _statuses(word: str) -> range:
     return range(first, first + (100 if "x" in word else 1))
 
 
+def _status_set(value: object) -> frozenset[int]:
+    return frozenset(status for word in texts(value) for status in _statuses(word.lower()))
+
+
+STATUSES: Final = Kind(_status_set, "statuses such as 404,5xx")
+
 REDO: Final = Kind(_redo, "none, retryable, failed, all, or statuses such as 404,5xx")
 
 
