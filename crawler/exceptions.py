@@ -30,6 +30,14 @@ class SecretError(ApiFetchError):
     """What `${NAME}` stands for cannot be read; the message says why, and never the value. At the start exit code 2."""
 
 
+class CrawlError(ApiFetchError):
+    """A crawl that was called from Python has no result; the message is the command's. exit_code: as of Popen."""
+
+    def __init__(self, exit_code: int, message: str) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
 # Around the output directory
 
 

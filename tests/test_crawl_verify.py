@@ -43,7 +43,7 @@ def test_verify_finds_what_is_broken_and_repair_mends_it_all(api: ApiServer, cra
     for location in removed:
         (first.out / location).unlink()
     with closing(sqlite3.connect(first.out / "ledger.sqlite")) as db:
-        db.execute("UPDATE calls SET status = 299 WHERE url LIKE '%/items/4'")
+        db.execute("UPDATE calls SET status = 299, content_type = 'x' WHERE url LIKE '%/items/4'")
         db.commit()
     (first.out / "responses" / "stray.json").write_text("{}")
 

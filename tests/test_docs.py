@@ -49,6 +49,7 @@ NOT_RUN: Final = [
     ("README.md", "needs a scrapyd"),  # these are done by tests/check/test_scrapyd.py
     ("index.md", "runs until it is stopped; the tests have one of their own"),
     ("progress.md", "a picture, compared by a test of its own"),  # tests/test_progress_bar.py
+    ("python.md", "needs an installation"),  # tests/test_library.py calls what it would call
     ("scrapyd.md", "needs a scrapyd"),
     ("scrapyd.md", "needs a scrapyd"),
     ("scrapyd.md", "needs a scrapyd"),

@@ -62,9 +62,9 @@ ADAPTERS = {
 }
 """Rooms that translate for Scrapy; they meet only in items, meta keys, stats and signals."""
 
-OTHERS = {"settings", "demo", "heard", "retrying", "waking"}
-"""The wiring, by dotted names; the API on loopback, which stands beside the crawler; a question about signals;
-one more attempt, for every component that sees a call fail; a knock at the engine's door."""
+OTHERS = {"console", "settings", "demo", "heard", "retrying", "waking"}
+"""The console script; the wiring, by dotted names; the API on loopback, which stands beside the crawler; a question
+about signals; one more attempt, for every component that sees a call fail; a knock at the engine's door."""
 
 FRAMEWORK = ("scrapy", "twisted", "itemadapter", "redis")
 """What a pure room never imports."""

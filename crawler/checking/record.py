@@ -110,7 +110,7 @@ def _of_envelope(metadata: dict[str, Any], body: bytes, digest: bytes, place: st
     return {
         **_name(metadata["uuid"]),
         **{name: metadata.get(name) for name in _ALIKE},
-        **{column: last.get(header) for column, header in _HEADERS.items()},
+        **{column: last[header] for column, header in _HEADERS.items() if header in last},
         "headers": headers, "meta": metadata.get("meta") or {}, "bytes": len(body), "sha256": digest, "location": place,
     }  # fmt: skip
 
