@@ -55,7 +55,8 @@ def _record(line: int) -> Record:
     entry = Entry(url=url, target=url, line=line, key=f"k{line}", meta=meta)
     record = Record.of(Ticket(entry=entry, uuid=entry.uuid, shown_url=url, attempts=1), Outcome.OK)
     record.status, record.ip, record.started_at = 200, "127.0.0.1", "2026-01-31T23:59:59.123Z"
-    record.fetched_at, record.headers = record.started_at, {"Content-Type": "application/json", "Server": "nginx"}
+    record.fetched_at, record.content_type = record.started_at, "application/json"
+    record.headers = {"Content-Type": record.content_type, "Server": "nginx"}
     record.body = b'{"id": %d, "text": "%s"}' % (line, b"y" * 2000)
     return record
 
