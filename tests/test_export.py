@@ -22,6 +22,7 @@ from crawler.export import Export, Options, find_format
 from crawler.export.columns import MOST_OF_THE_LIST
 from crawler.export.csv import defused
 from crawler.items import Outcome
+from crawler.sources import Shape
 from crawler.store.reading import Chosen, reading
 from tests.audit import audit
 from tests.stored import NOT_FOUND, ORIGIN, SILENT, Answer, drive, make_plan, rows
@@ -57,7 +58,7 @@ def run(folder: Path, *, raw: bool = False, extra: dict[str, Any] | None = None)
     lines += [lines[0], "{}"]
     (folder / "calls.jsonl").write_text("".join(f"{line}\n" for line in lines))
     identity = {"save": "raw" if raw else "envelope"}
-    plan = make_plan(folder, urls=str(folder / "calls.jsonl"), format="jsonl", raw=raw, identity=identity)
+    plan = make_plan(folder, urls=str(folder / "calls.jsonl"), shape=Shape(format="jsonl"), raw=raw, identity=identity)
     drive(plan, lambda name: ANSWERS[name])
     return folder / "out"
 

@@ -113,7 +113,7 @@ class Reading:
         Only the order is sorted, by SQLite and on disk if need be; the rows are read by it, a page at a time.
         """
         condition, values = chosen.sql()
-        order = f"SELECT c.id FROM calls c WHERE {condition} ORDER BY c.line IS NULL, c.line, c.id"  # noqa: S608  # ours
+        order = f"SELECT c.id FROM calls c WHERE {condition} ORDER BY c.line IS NULL, c.list, c.line, c.id"  # noqa: S608  # ours
         numbers = self.db.execute(order, values)
         while page := [number for (number,) in numbers.fetchmany(PAGE)]:
             rows = self.db.execute(
