@@ -11,8 +11,9 @@ import os
 import time
 from collections import defaultdict
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from crawler.accounting import ExitCode, Tally
 from crawler.addresses import Guard
@@ -42,9 +43,13 @@ if TYPE_CHECKING:
 
     from crawler.credentials import Door
     from crawler.exceptions import ApiFetchError
+    from crawler.pacing import Profile
     from crawler.plan import Plan
     from crawler.sources import Source
     from crawler.store.resume import Standing
+
+
+HOSTS_SHOWN: Final = 20
 
 
 class Run:
@@ -222,6 +227,7 @@ class Run:
             "started_at": self._started_at, "written_at": runs.now(), "pid": os.getpid(),
             "equation": self.tally.equation(),
             "run": self.tally.summary(seconds, rests=self.traffic.rests), "bottleneck": self._bottleneck(seconds),
+            "hosts": _found(self.traffic.profiles()),
             "arguments": dict(self.plan.arguments), "versions": dict(self.plan.versions),
         }  # fmt: skip
 
@@ -253,3 +259,11 @@ class Run:
         self._ledger.close()
         self._place.close()
         return summary
+
+
+def _found(profiles: Mapping[str, Profile]) -> dict[str, dict[str, float | None]]:
+    """What the first hosts have taught, for summary.json: a list of a million hosts must not fill it."""
+    return {
+        host: {"workers": profile.limit, "calls_per_s": profile.per_s and round(profile.per_s, 3)}
+        for host, profile in islice(profiles.items(), HOSTS_SHOWN)
+    }

@@ -7,15 +7,19 @@ the host's pacing lets it. No second of it is real.
 from __future__ import annotations
 
 import heapq
+import math
 import random
 from collections import deque
 from dataclasses import dataclass, field
 from itertools import count
+from statistics import median
 from typing import TYPE_CHECKING, Protocol, Self
 
 from crawler.pacing import Cause, Ending, Hint, Host, Policy, Resting
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from crawler.pacing import Call
 
 REFUSED_S = 0.005
@@ -139,6 +143,44 @@ class Saturated(Open):
         return ok(self.latency_s() * max(1.0, self.busy / self._workers))
 
 
+class Slots(Open):
+    """So many calls at once, and a queue for the others. steps: (from when, slots), the first from 0.
+
+    slower: times the latency at a time. neighbour: how many slots somebody else's calls take, at a time.
+    """
+
+    def __init__(
+        self,
+        slots: int,
+        latency_s: float = 0.1,
+        *,
+        noise: float = 0.2,
+        steps: Sequence[tuple[float, int]] = (),
+        slower: Callable[[float], float] = lambda _: 1.0,
+        neighbour: Callable[[float], int] = lambda _: 0,
+    ) -> None:
+        super().__init__(latency_s, noise=noise)
+        self._steps = steps or [(0.0, slots)]
+        self._slower, self._neighbour = slower, neighbour
+        self._free_at: list[float] = []  # of each slot
+
+    def slots(self, now_s: float) -> int:
+        """How many there are for us."""
+        there = [slots for from_s, slots in self._steps if from_s <= now_s][-1]
+        return max(1, there - self._neighbour(now_s))
+
+    def serve(self, now_s: float) -> Reply:
+        slots = self.slots(now_s)
+        while len(self._free_at) > slots:
+            heapq.heappop(self._free_at)
+        while len(self._free_at) < slots:
+            heapq.heappush(self._free_at, now_s)
+        begins_s = max(now_s, heapq.heappop(self._free_at))
+        ends_s = begins_s + self.latency_s() * self._slower(now_s)
+        heapq.heappush(self._free_at, ends_s)
+        return ok(ends_s - now_s)
+
+
 class Failing(Open):
     """Wholly out of order from one time to another; its calls meanwhile are counted by the second."""
 
@@ -156,7 +198,10 @@ class Failing(Open):
 
 @dataclass(slots=True)
 class Crawl:
-    """What became of a list. starts: the times of all calls; attempts: by how many it took, of each that ended."""
+    """What became of a list. starts: the times of all calls; attempts: by how many it took, of each that ended.
+
+    answers: when each came, and after how many seconds.
+    """
 
     starts: list[float] = field(default_factory=list)
     refusals: int = 0
@@ -164,10 +209,19 @@ class Crawl:
     ended_s: float = 0.0
     attempts: list[int] = field(default_factory=list)
     limits: list[tuple[float, int]] = field(default_factory=list)
+    answers: list[tuple[float, float]] = field(default_factory=list)
 
     @property
     def refused_share(self) -> float:
         return self.refusals / len(self.starts)
+
+    def per_s(self, from_s: float, to_s: float) -> float:
+        """Answers a second within a time."""
+        return sum(from_s <= at_s < to_s for at_s, _ in self.answers) / (to_s - from_s)
+
+    def median_s(self, from_s: float = 0.0, to_s: float = math.inf) -> float:
+        """The median latency of the answers within a time."""
+        return median(latency_s for at_s, latency_s in self.answers if from_s <= at_s < to_s)
 
 
 def crawl(server: Server, host: Host, calls: int, *, until_s: float = 3_600.0, seed: int = 1) -> Crawl:
@@ -200,6 +254,7 @@ def crawl(server: Server, host: Host, calls: int, *, until_s: float = 3_600.0, s
             at_s = host.retry_at(now_s, attempts[line], reply.ending)
             if at_s is None:
                 done.served += 1
+                done.answers.append((now_s, reply.after_s))
                 done.attempts.append(attempts[line])
             else:
                 resting.push(at_s, line)

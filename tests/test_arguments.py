@@ -24,6 +24,7 @@ from crawler.arguments import (
 )
 from crawler.arguments.page import EXIT_CODES
 from crawler.exceptions import ArgumentError
+from crawler.values import AtMost
 
 PROJECT = Path(__file__).parent.parent
 READY = [row for row in ARGUMENTS if row.ready]
@@ -41,10 +42,11 @@ VALID = {
     "APIFETCH_HTTP_HANDLER": "package.Handler", "APIFETCH_HTTP": "1.1", "APIFETCH_CONNECT_S": "3",
     "APIFETCH_STALL_S": "0", "APIFETCH_CA_FILE": "ca.pem", "APIFETCH_CLIENT_CERT": "me.pem",
     "APIFETCH_CLIENT_KEY": "me.key", "APIFETCH_PROGRESS": "off", "APIFETCH_PROGRESS_S": "5",
+    "APIFETCH_WORKERS_MAX": "50",
 }  # fmt: skip
 """For everything that is built, a value that is not the default."""
 
-LATER = {"urls": "s3://h/list.txt", "format": "parquet", "workers": "auto", "redo": "changed", "out": "s3://b/p"}
+LATER = {"urls": "s3://h/list.txt", "format": "parquet", "redo": "changed", "out": "s3://b/p"}
 
 
 def read(
@@ -107,6 +109,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
         "APIFETCH_FOLDER_LEVELS": "1",
         "APIFETCH_DRAIN_S": "5.0",
         "APIFETCH_MAX_WAIT": "300.0",
+        "APIFETCH_WORKERS_MAX": "1000",
         "APIFETCH_RETRY_METHODS": "None",
         "APIFETCH_RETRY_BASE_S": "1.0",
         "APIFETCH_RETRY_CAP_S": "60.0",
@@ -159,6 +162,16 @@ def test_what_was_read_is_read_again_without_a_change() -> None:
 def test_the_limit_of_a_host_follows_the_workers() -> None:
     assert read({"workers": "64"})["CONCURRENT_REQUESTS_PER_DOMAIN"] == 64
     assert read({"workers": "64", "per_host": "3"})["CONCURRENT_REQUESTS_PER_DOMAIN"] == 3
+
+
+@pytest.mark.parametrize("how", [{"said": {"workers": "auto"}}, {"s": {"CONCURRENT_REQUESTS": "auto"}}])
+def test_auto_is_a_ceiling_to_scrapy_and_itself_when_it_is_read_again(how: dict[str, Any]) -> None:
+    values = read(**how, settings={"APIFETCH_WORKERS_MAX": 300})
+    assert values["CONCURRENT_REQUESTS"] == values["CONCURRENT_REQUESTS_PER_DOMAIN"] == 300
+    assert isinstance(values["CONCURRENT_REQUESTS"], AtMost)
+    assert type(values["CONCURRENT_REQUESTS_PER_DOMAIN"]) is int
+    again = read({"workers": "auto"}, s=values)
+    assert isinstance(again["CONCURRENT_REQUESTS"], AtMost)
     assert read(settings={"CONCURRENT_REQUESTS": 9})["CONCURRENT_REQUESTS_PER_DOMAIN"] == 9
 
 
@@ -287,7 +300,7 @@ def test_an_argument_overrules_the_settings_file(row: Argument) -> None:
 
 def test_a_wrong_value_on_the_command_line_is_not_hidden_by_a_right_one() -> None:
     text = message(said={"workers": "5"}, s={"CONCURRENT_REQUESTS": "x"})
-    assert text == "CONCURRENT_REQUESTS='x': expected a whole number from 1 to 10000"
+    assert text == "CONCURRENT_REQUESTS='x': expected a whole number from 1 to 10000, or auto"
 
 
 # Secrets

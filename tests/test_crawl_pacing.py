@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 import signal
 import time
@@ -16,6 +17,8 @@ from tests.pacing_world import most_in
 from tests.scripted import HANG_UP, OK, Heard, Says, Scripted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.harness import Crawl
 
 TWO: Final = ["127.0.0.1", "127.0.0.2"]
@@ -204,6 +207,52 @@ def test_a_host_that_answers_less_is_called_less_at_once(crawl: Crawl) -> None:
     assert summary["run"]["retries"] < 100
     limits = {row["limit_"] for row in result.rows("select limit_ from timeline")}
     assert min(limits) < 20
+
+
+# What workers=auto finds
+
+
+def slots_of(slots: int, latency_s: float) -> Callable[[Heard], Says]:
+    """An API with so many slots and a queue."""
+    free_at = [0.0] * slots
+
+    def answer(heard: Heard) -> Says:
+        ends_s = max(heard.at_s, heapq.heappop(free_at)) + latency_s
+        heapq.heappush(free_at, ends_s)
+        return Says(after_s=ends_s - heard.at_s)
+
+    return answer
+
+
+def test_auto_finds_how_many_calls_an_api_serves_and_keeps_it_for_the_next_run(crawl: Crawl) -> None:
+    """30 slots of 50 ms. The machine may be busy, so the number is not exact here; tests/proofs/auto.py measures it."""
+    with Scripted(slots_of(30, 0.05)) as server:
+        urls = [server.url(f"/{n}") for n in range(1_000)]
+        result = crawl(urls, workers="auto", settings={"APIFETCH_WORKERS_MAX": 400})
+        summary = audit(result, 0)
+        assert summary["arguments"]["workers"] == "auto"
+        found = summary["hosts"]["127.0.0.1"]["workers"]
+        assert 5 <= found <= 120
+        assert f"127.0.0.1: {found} calls at once went well" in result.stderr
+        assert max(row["limit_"] for row in result.rows("select limit_ from timeline")) < 400
+        (noted,) = result.rows("select value from about where name = 'pacing'")
+        assert json.loads(noted["value"])["127.0.0.1"]["learned"]["limit"] == found
+        again = audit(crawl("items.txt", workers="auto"), 0)
+        assert (again["run"]["calls"], again["hosts"]["127.0.0.1"]["workers"]) == (0, found)
+
+
+def test_auto_is_bounded_by_per_host(crawl: Crawl) -> None:
+    held = [0, 0]
+
+    def answer(_heard: Heard) -> Says:
+        held[0] += 1
+        held[1] = max(held)
+        server._loop.call_later(0.02, lambda: held.__setitem__(0, held[0] - 1))
+        return Says(after_s=0.02)
+
+    with Scripted(answer) as server:
+        audit(crawl([server.url(f"/{n}") for n in range(300)], workers="auto", per_host=15), 0)
+    assert 10 < held[1] <= 15
 
 
 # max_calls

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from crawler.pacing import RATE, Cause, Ending, Hint, Host, Policy
 from crawler.pacing.host import ERRORS, jitter_s
+from crawler.pacing.profile import BELIEVED_S, NOTHING
 
 OK = Ending(status=200)
 BUSY = Ending(status=429)
@@ -213,13 +214,29 @@ def test_a_rest_that_is_over_is_forgotten() -> None:
     state = before.state(now_s=0.0, wall_s=1_000.0)
     after.restore(state, now_s=7.0, wall_s=1_060.0)
     assert after.when(7.0) is None
-    assert before.state(now_s=60.0, wall_s=1_060.0) == {}
+    assert before.state(now_s=60.0, wall_s=1_060.0).keys() == {"learned"}
 
 
-@pytest.mark.parametrize("state", [{"rate": 5}, {"rests_until_s": "x"}, {"rate": {"86400": "abc"}}])
+def test_what_a_host_has_taught_is_where_the_next_run_begins() -> None:
+    before, after, later = host(per_host=100), host(per_host=100), host(per_host=100)
+    for now_s in range(200):
+        call(before, now_s / 100, OK)
+    call(before, 2.0, Ending(status=429, retry_after_s=3))
+    state = json.loads(json.dumps(before.state(now_s=2.0, wall_s=1_000.0)))
+    after.restore(state, now_s=7.0, wall_s=2_000.0)
+    assert after.profile == before.profile
+    assert after.pace_per_s == pytest.approx(before.pace_per_s, rel=0.1)
+    later.restore(state, now_s=7.0, wall_s=1_000.0 + BELIEVED_S + 1)
+    assert (later.profile, later.pace_per_s) == (NOTHING, None)
+
+
+@pytest.mark.parametrize("state", [
+        {"rate": 5}, {"rests_until_s": "x"}, {"rate": {"86400": "abc"}}, {"learned": 5}, {"learned": {"limit": 5}},
+        {"learned": {"at_s": 1, "limit": "x"}}, {"learned": {"at_s": 1, "per_s": -1.0}},
+    ])  # fmt: skip
 def test_a_state_that_is_none_is_refused(state: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="cannot be read"):
-        host(rate="3/d").restore(state, now_s=0.0, wall_s=0.0)
+    with pytest.raises(ValueError, match=r"cannot be read|a profile"):
+        host(rate="3/d").restore(state, now_s=0.0, wall_s=5.0)
 
 
 HINTS = st.builds(Hint, remaining=st.none() | st.integers(0, 50), reset_s=st.none() | st.floats(0, 1e5))

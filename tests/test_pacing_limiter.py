@@ -1,20 +1,14 @@
-"""How many calls at once: up by one, down by a third, and where `auto` finds the number."""
+"""How many calls at once: up by one, down by a third."""
 
 from __future__ import annotations
-
-from statistics import mean
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.pacing import Limiter
-from crawler.pacing.limiter import START, WAITS
-from tests.pacing_world import Capped, Crawl, Leaky, Open, Saturated, crawl, host_with
-
-if TYPE_CHECKING:
-    from crawler.pacing import Call
+from crawler.pacing import Call, Limiter
+from crawler.pacing.auto import AutoLimiter
+from crawler.pacing.limiter import START, WAITS, Learned
 
 
 def fill(limiter: Limiter, now_s: float = 0.0) -> list[Call]:
@@ -65,7 +59,7 @@ def test_a_window_of_successes_brings_one_call_more() -> None:
     serve(limiter, fill(limiter), 0.0)
     limiter.pushed_back(fill(limiter)[0], 0.0)
     while limiter.in_flight:
-        limiter.ended()
+        limiter.ended(Call(0, 0.0))
     for _ in range(5):
         limits.append(limiter.limit)
         serve(limiter, fill(limiter), 0.0)
@@ -79,7 +73,7 @@ def test_the_number_that_was_refused_is_tried_again_late_and_ever_later() -> Non
     for _ in range(5):
         limiter.pushed_back(fill(limiter)[0], 0.0)  # at 20
         while limiter.in_flight:
-            limiter.ended()
+            limiter.ended(Call(0, 0.0))
         windows = 0
         while limiter.limit < 20:
             serve(limiter, fill(limiter), 0.0)
@@ -106,12 +100,20 @@ def test_a_start_that_hears_nothing_doubles_by_the_second() -> None:
     assert limiter.next_at(9.0) == float("inf")
 
 
-def test_but_not_after_a_refusal_nor_where_the_number_is_sought() -> None:
-    for limiter, is_refused in ((Limiter(100), True), (Limiter(100, auto=True), False)):
-        calls = fill(limiter)
-        if is_refused:
-            limiter.pushed_back(calls[0], 0.1)
-        assert fill(limiter, 60.0) == []
+def test_but_not_after_a_refusal() -> None:
+    limiter = Limiter(100)
+    limiter.pushed_back(fill(limiter)[0], 0.1)
+    assert fill(limiter, 60.0) == []
+
+
+def test_what_was_learned_before_begins_with_half_of_it_and_is_soon_there() -> None:
+    limiter = Limiter(100, Learned(60, refused_at=61))
+    limits = []
+    for _ in range(3):
+        limits.append(limiter.limit)
+        serve(limiter, fill(limiter), 0.0)
+    assert limits == [30, 60, 60]  # and stays: 61 were refused
+    assert Limiter(8, Learned(60)).limit == 8
 
 
 def test_a_window_that_is_not_used_does_not_grow() -> None:
@@ -125,7 +127,7 @@ def test_a_window_that_is_not_used_does_not_grow() -> None:
     st.lists(st.sampled_from(["start", "ok", "refused", "cancelled"]), max_size=300), st.integers(1, 50), st.booleans()
 )
 def test_the_window_stays_between_one_and_the_ceiling(steps: list[str], ceiling: int, auto: bool) -> None:
-    limiter = Limiter(ceiling, auto=auto)
+    limiter = AutoLimiter(ceiling) if auto else Limiter(ceiling)
     flying: list[Call] = []
     for now_s, step in enumerate(steps):
         if step == "start":
@@ -139,7 +141,7 @@ def test_the_window_stays_between_one_and_the_ceiling(steps: list[str], ceiling:
                 case "refused":
                     limiter.pushed_back(call, now_s)
                 case _:
-                    limiter.ended()
+                    limiter.ended(call)
         assert 1 <= limiter.limit <= ceiling
         assert limiter.in_flight == len(flying)
         assert flying or limiter.next_at(now_s) <= now_s, "something may always go when nothing is on its way"
@@ -163,44 +165,3 @@ def test_the_way_back_from_an_outage_is_short() -> None:
     for _ in range(2):
         serve(limiter, fill(limiter), 0.0)
     assert limiter.limit in {14, 15}
-
-
-# `workers=auto` against APIs that have a limit, or none
-
-
-def limit_later(done: Crawl) -> float:
-    """The mean limit over the second half of the answers."""
-    return mean(limit for _, limit in done.limits[len(done.limits) // 2 :])
-
-
-def test_auto_without_any_limit_is_soon_at_the_ceiling() -> None:
-    done = crawl(Open(), host_with(500, auto=True), 20_000)
-    reached_s = next(at_s for at_s, limit in done.limits if limit == 500)
-    assert reached_s < 0.7  # 10 doubled six times, two round trips of 30 ms each
-    assert done.ended_s < 2.5
-
-
-def test_auto_stops_where_more_calls_only_wait_for_each_other() -> None:
-    server = Saturated(30)
-    done = crawl(server, host_with(500, auto=True), 20_000)
-    assert 30 <= limit_later(done) <= 60
-    assert server.most_busy <= 100
-    assert done.ended_s < 1.05 * 20_000 / 30 * 0.03
-
-
-def test_auto_stays_below_a_cap_of_fifty() -> None:
-    done = crawl(Capped(50), host_with(500, auto=True), 40_000)
-    assert done.refused_share < 0.01
-    assert done.ended_s < 1.35 * 40_000 / 50 * 0.03
-
-
-def test_auto_keeps_to_200_a_second() -> None:
-    done = crawl(Leaky(200, 10), host_with(500, auto=True), 6_000)
-    assert done.refused_share < 0.02
-    assert done.ended_s < 1.3 * 30
-
-
-def test_fixed_workers_are_used_whatever_the_latency_says() -> None:
-    host = host_with(200)
-    crawl(Saturated(30), host, 20_000)
-    assert host.limit == 200

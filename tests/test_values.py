@@ -20,6 +20,8 @@ from crawler.values import (
     TOLERANCE,
     UMASK,
     URLS,
+    WORKERS,
+    AtMost,
     Hosts,
     Kind,
     Redo,
@@ -31,7 +33,6 @@ from crawler.values import (
 )
 
 SAVE = choice("envelope", "raw")
-WORKERS = whole(1, 100, later="auto")
 TIMEOUT = seconds(zero=False)
 DRAIN = seconds(zero=True)
 
@@ -42,7 +43,9 @@ DRAIN = seconds(zero=True)
         (TEXT, "a b", "a b"),
         (SAVE, "raw", "raw"),
         (WORKERS, "1", 1),
-        (WORKERS, "100", 100),
+        (WORKERS, "10000", 10_000),
+        (WORKERS, "auto", "auto"),
+        (WORKERS, AtMost(500), "auto"),
         (WORKERS, 7, 7),
         (WORKERS, "007", 7),
         (whole(0), "0", 0),
@@ -76,7 +79,7 @@ def test_a_value_is_read_from_text_and_from_what_settings_hold(kind: Kind, value
     [
         (TEXT, ["", None, 5, ["a"]]),
         (SAVE, ["", "RAW", "both", None, ["raw"]]),
-        (WORKERS, ["", "0", "101", "-1", "+1", " 1", "1.0", "1_0", "1e1", "٣", 0, 1.0, True, None, "9" * 5000]),
+        (WORKERS, ["", "0", "10001", "-1", "+1", " 1", "1.0", "1_0", "1e1", "٣", 0, 1.0, True, None, "9" * 5000]),
         (TIMEOUT, ["", "0", "0.0", "-1", "1e3", "nan", "inf", "30s", ".5", 0, True, None, 86_401, float("nan")]),
         (DRAIN, ["-0.1", -1]),
         (UMASK, ["", "78", "100", "0x1f", "-1", 77, 0o700, True, None, 7.0]),
@@ -121,7 +124,6 @@ def test_a_parser_reads_its_own_results_and_raises_nothing_but_value_errors(kind
 @pytest.mark.parametrize(
     ("kind", "value", "detail"),
     [
-        (WORKERS, "auto", "not yet: auto"),
         (REDO, "changed", "not yet: changed"),
         (FORMAT, "parquet", "not yet: parquet"),
         (FORMAT, "curl.gz", "not yet: curl.gz"),

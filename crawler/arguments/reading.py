@@ -11,7 +11,7 @@ from crawler.arguments.table import ARGUMENTS, USAGE
 from crawler.credentials import expected_of, read_env_file
 from crawler.exceptions import ArgumentError, SecretError
 from crawler.secrets import STARS, is_key_name, mask_url, names_in
-from crawler.values import URLS, read_later
+from crawler.values import AUTO, URLS, AtMost, read_later
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -65,8 +65,10 @@ def read_arguments(
             said.add(row.name)
         if row.ready:
             values[row.setting] = value
+    if values["CONCURRENT_REQUESTS"] == AUTO:
+        values["CONCURRENT_REQUESTS"] = AtMost(values["APIFETCH_WORKERS_MAX"])
     if values["CONCURRENT_REQUESTS_PER_DOMAIN"] is None:
-        values["CONCURRENT_REQUESTS_PER_DOMAIN"] = values["CONCURRENT_REQUESTS"]
+        values["CONCURRENT_REQUESTS_PER_DOMAIN"] = int(values["CONCURRENT_REQUESTS"])
     _check_together(values, said)
     _check_secrets(values, environ)
     return values

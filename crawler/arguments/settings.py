@@ -36,6 +36,10 @@ SETTINGS: Final = (
         "75 once nothing else is left to do",
     ),
     ready(
+        "APIFETCH_WORKERS_MAX", whole(1, 10_000), default="1000", setting="APIFETCH_WORKERS_MAX",
+        says="the most concurrent requests that `workers=auto` tries; each holds a connection",
+    ),
+    ready(
         "APIFETCH_RETRY_METHODS", METHODS, setting="APIFETCH_RETRY_METHODS", note="none",
         says="methods, as `POST,PATCH`, that are retried although the call may have been carried out",
     ),

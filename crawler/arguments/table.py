@@ -17,6 +17,7 @@ from crawler.values import (
     TOLERANCE,
     URLS,
     VARIABLES,
+    WORKERS,
     choice,
     seconds,
     whole,
@@ -78,8 +79,8 @@ ARGUMENTS: Final = (
         says="`envelope`: a JSON object with the body in it; `raw`: the body alone",
     ),
     ready(
-        "workers", whole(1, 10_000, later="auto"), default="20", setting="CONCURRENT_REQUESTS",
-        says="concurrent requests; not yet: `auto`, which finds the number",
+        "workers", WORKERS, default="20", setting="CONCURRENT_REQUESTS",
+        says="concurrent requests; `auto` finds for each host how many it is worth, up to `APIFETCH_WORKERS_MAX`",
     ),
     ready(
         "per_host", whole(1, 10_000), note="as `workers`", setting="CONCURRENT_REQUESTS_PER_DOMAIN",

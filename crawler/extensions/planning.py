@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import scrapy
 import twisted
@@ -15,9 +15,12 @@ from crawler.credentials import Secrets
 from crawler.pacing import Policy, backoffs, outage
 from crawler.plan import ANY_NUMBER, Plan, output_directory
 from crawler.sources import Shape
+from crawler.values import AUTO, AtMost
 
 if TYPE_CHECKING:
     from scrapy.settings import BaseSettings
+
+WORKERS: Final = "CONCURRENT_REQUESTS"  # a number to Scrapy, and to us whether it is one that is found
 
 
 def plan_of(settings: BaseSettings) -> Plan:
@@ -72,6 +75,7 @@ def _policy(settings: BaseSettings) -> Policy:
     base_s, cap_s = settings["APIFETCH_RETRY_BASE_S"], settings["APIFETCH_RETRY_CAP_S"]
     return Policy(
         per_host=settings.getint("CONCURRENT_REQUESTS_PER_DOMAIN") or settings.getint("CONCURRENT_REQUESTS"),
+        auto=isinstance(settings[WORKERS], AtMost),
         rate=settings.get("APIFETCH_RATE"),
         max_wait_s=settings["APIFETCH_MAX_WAIT"],
         backoffs=backoffs(base_s, cap_s),
@@ -81,6 +85,8 @@ def _policy(settings: BaseSettings) -> Policy:
 
 def _shown(row: Argument, value: object) -> object:
     """An argument for summary.json: as JSON can hold it, a secret as stars."""
+    if isinstance(value, AtMost):
+        return AUTO
     if value is None or isinstance(value, int | float):
         return value
     return row.shown(str(value)) if value != () else None

@@ -73,6 +73,8 @@ def ending(summary: Mapping[str, Any], out: Path) -> Iterator[str]:
         yield "Statuses: " + ", ".join(f"{status}: {n:,}" for status, n in this["statuses"].items())
     if this["failures"]:
         yield "Not ok: " + ", ".join(f"{reason}: {n:,}" for reason, n in this["failures"].items())
+    for host, found in summary["hosts"].items():
+        yield f"{host}: {_found(found)}"
     if this["kept"]:
         yield f"{this['kept']:,} earlier ok records stand, since fetching them again failed"
     left, right = counted(equation["lines"], "line"), ["ok", "failed", "invalid", "duplicate", "left"]
@@ -84,3 +86,13 @@ def ending(summary: Mapping[str, Any], out: Path) -> Iterator[str]:
     if summary["resume_at"]:
         yield f"What is left has to wait: going on makes sense at {summary['resume_at']}"
     yield f"Exit code {code.value}: {_MEANINGS[code]}{stopped}. Results: {out}"
+
+
+def _found(found: Mapping[str, float | None]) -> str:
+    """What a host is worth, as far as the run has found out."""
+    said = []
+    if found["workers"] is not None:
+        said.append(f"{found['workers']:,} calls at once")
+    if found["calls_per_s"] is not None:
+        said.append(f"{found['calls_per_s']:,.3g} calls per second")
+    return " and ".join(said) + " went well; the next run begins there"

@@ -11,6 +11,7 @@ from crawler.pacing.ending import Ending, read_ending
 from crawler.pacing.hold import Held, Hold
 from crawler.pacing.host import Host, Policy
 from crawler.pacing.limiter import Call, Limiter
+from crawler.pacing.profile import Profile
 from crawler.pacing.rate import RATE, Quota, Rate, RateLimiter
 from crawler.pacing.rate_limit import Hint, read_hint
 from crawler.pacing.resting import Resting
@@ -31,6 +32,7 @@ __all__ = [
     "Host",
     "Limiter",
     "Policy",
+    "Profile",
     "Quota",
     "Rate",
     "RateLimiter",

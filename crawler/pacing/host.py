@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from crawler.pacing.allowance import Allowance
+from crawler.pacing.auto import AutoLimiter
 from crawler.pacing.backoff import BACKOFFS, Backoff, Cause, Uniform, outage
 from crawler.pacing.budget import LEAST_PER_S, RATIO, RESERVE, RetryBudget
 from crawler.pacing.hold import Held, Hold
 from crawler.pacing.learned import LearnedPace
-from crawler.pacing.limiter import Call, Limiter
+from crawler.pacing.limiter import Call, Learned, Limiter
+from crawler.pacing.profile import Profile, read_profile
 from crawler.pacing.rate import Rate, RateLimiter
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ class Host:
     def __init__(self, policy: Policy, *, uniform: Uniform = random.uniform) -> None:
         self._policy = policy
         self._uniform = uniform
-        self._limiter = Limiter(policy.per_host, auto=policy.auto)
+        self._limiter = _limiter(policy)
         self._rate = RateLimiter(policy.rate) if policy.rate is not None else None
         self._pace = LearnedPace()
         self._allowance = Allowance()
@@ -148,7 +150,7 @@ class Host:
         elif ending.cause is None and ending.status is not None:
             self._succeeded(call, now_s)
         else:
-            self._limiter.ended()
+            self._limiter.ended(call)
         if ending.asked_s is not None:
             self._asked_by = ending.asked_by
             self._rest(now_s, ending.asked_s)
@@ -235,6 +237,22 @@ class Host:
         """Since when every call was pushed back; None while some succeed. For how long is the caller's to decide."""
         return self._down_since_s if self._rounds >= ROUNDS else None
 
+    @property
+    def profile(self) -> Profile:
+        """What it has taught."""
+        learned, pace = self._limiter.learned, self._pace.pace
+        per_s, hold_s, rest_s = pace if pace is not None else (None, None, None)
+        return Profile(
+            limit=learned.limit if learned else None, refused_at=learned.refused_at if learned else None,
+            per_s=per_s, hold_s=hold_s, rest_s=rest_s or None,
+        )  # fmt: skip
+
+    def _take_over(self, profile: Profile) -> None:
+        if profile.limit is not None:
+            self._limiter = _limiter(self._policy, Learned(profile.limit, profile.refused_at))
+        if profile.per_s is not None:
+            self._pace.restore(profile.per_s, profile.hold_s or 0.0, profile.rest_s or 0.0)
+
     def is_as_new(self, now_s: float) -> bool:
         """Whether nothing is on its way, and there is nothing to remember but successes."""
         is_idle = not self._limiter.in_flight and not self._rounds and not self._pace.is_learned
@@ -246,6 +264,8 @@ class Host:
         state: dict[str, Any] = {}
         if rests_until_s > now_s:
             state["rests_until_s"] = rests_until_s - now_s + wall_s
+        if profile := self.profile.state(wall_s):
+            state["learned"] = profile
         if self._rate is not None and any((rate := self._rate.state(now_s=now_s, wall_s=wall_s)).values()):
             state["rate"] = rate
         return state
@@ -255,11 +275,17 @@ class Host:
         rate, rests_until = state.get("rate", {}), state.get("rests_until_s", 0.0)
         if not isinstance(rate, Mapping) or not isinstance(rests_until, int | float):
             raise ValueError("a host's state cannot be read")  # noqa: TRY004  # it is data, not a type in code
+        self._take_over(read_profile(state.get("learned"), wall_s=wall_s))
         self._is_calm = False
         if rests_until > wall_s:
             self._rests_until_s = now_s + rests_until - wall_s
         if self._rate is not None:
             self._rate.restore(rate, now_s=now_s, wall_s=wall_s)
+
+
+def _limiter(policy: Policy, learned: Learned | None = None) -> Limiter:
+    kind = AutoLimiter if policy.auto else Limiter
+    return kind(policy.per_host, learned)
 
 
 def jitter_s(asked_s: float) -> float:

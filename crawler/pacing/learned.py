@@ -66,6 +66,20 @@ class LearnedPace:
         self._starts: deque[float] = deque(maxlen=RECENT)
         self._turns = Turns()
 
+    def restore(self, per_s: float, hold_s: float, rest_s: float) -> None:
+        """Begin at a pace that was confirmed for *hold_s* seconds, by a host that asks for rests of *rest_s* (or 0)."""
+        self._pace_per_s = per_s
+        self._least_hold_s = min(HOLDS_S[1], rest_s * HOLD_RESTS)
+        self._hold_s = min(HOLDS_S[1], max(HOLDS_S[0], hold_s, self._least_hold_s))
+        self._is_near = True
+
+    @property
+    def pace(self) -> tuple[float, float, float] | None:
+        """What restore() takes; None when there is no pace."""
+        if self._pace_per_s is None:
+            return None
+        return self._pace_per_s, self._hold_s, self._least_hold_s / HOLD_RESTS
+
     @property
     def per_s(self) -> float | None:
         """The pace at this moment; None: as fast as can be."""

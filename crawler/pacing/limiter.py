@@ -10,8 +10,6 @@ from __future__ import annotations
 import math
 from typing import Final, NamedTuple
 
-from crawler.pacing.knee import Knee
-
 START: Final = 10
 """Calls at once before anything is known: TCP's initial window (RFC 6928). Doubled with every round trip,
 it is 160 after four; a crowd of 200 at an API that takes 200 a second would lose 190 of them."""
@@ -32,27 +30,39 @@ the most to which each further refusal there doubles it. 64 windows cost a refus
 
 
 class Call(NamedTuple):
-    """A call on its way. number: how many had started with it. at_s: when, on the caller's clock."""
+    """A call on its way. number: how many had started with it. at_s: when, on the caller's clock.
+
+    filled: how many were on their way then, itself included. cohort: the one it was chosen for, 0 for none.
+    """
 
     number: int
     at_s: float
+    filled: int = 1
+    cohort: int = 0
+
+
+class Learned(NamedTuple):
+    """What an earlier run knew of a host. limit: calls at once that went well. refused_at: that did not; None: none."""
+
+    limit: int
+    refused_at: int | None = None
 
 
 class Limiter:
     """The window of one host. Give each Call back exactly once: succeeded, pushed_back or ended.
 
-    ceiling: the most calls at once, 1 or more (else ValueError). auto: look for the number that is worth
-    it; without it the ceiling is what the user wants, and the way there is short.
+    ceiling: the most calls at once, 1 or more (else ValueError). It is what the user wants, so the way there is
+    short; AutoLimiter looks for a number below it.
     """
 
-    def __init__(self, ceiling: int, *, auto: bool = False) -> None:
+    def __init__(self, ceiling: int, learned: Learned | None = None) -> None:
         if ceiling < 1:
             raise ValueError(f"ceiling={ceiling}: expected 1 or more")
         self._ceiling = ceiling
-        self.limit = min(START, ceiling)
-        """How many calls at once are allowed, from 1 to the ceiling."""
-        self._threshold = ceiling  # below it, growth is fast: ssthresh
-        self._knee = Knee() if auto else None
+        most = ceiling if learned is None else min(ceiling, max(1, learned.limit))
+        self.limit = min(most, START if learned is None else max(START, most // 2))
+        """How many calls at once are allowed, from 1 to the ceiling. What was known before begins with half of it."""
+        self._threshold = most  # below it, growth is fast: ssthresh
         self.in_flight = 0
         """How many calls have started and not come back."""
         self._started = 0
@@ -60,7 +70,7 @@ class Limiter:
         self._full_at = 0  # the number of the last call with which the window was (nearly) full
         self._good = 0  # successes since the window last changed
         self._worked = False  # whether anything succeeded since the last cut
-        self._refused_at: int | None = None
+        self._refused_at = None if learned is None else learned.refused_at
         self._waits = WAITS[0]
         self._changed_s: float | None = None
 
@@ -69,6 +79,14 @@ class Limiter:
         """Whether a refusal is what keeps the window below its ceiling."""
         return bool(self._cut_at) and self.limit < self._ceiling
 
+    @property
+    def learned(self) -> Learned | None:
+        """What a later run may begin with; None as long as nothing was refused."""
+        if self._refused_at is None:
+            return None
+        # in an outage the window is 1 at last: where the first cut left it, says more
+        return Learned(max(self.limit, min(self._threshold, self._refused_at)), self._refused_at)
+
     def next_at(self, now_s: float, on_way: int = 0) -> float:
         """Give the earliest time for a call: *now_s*, or infinity when one has to come back first.
 
@@ -76,7 +94,7 @@ class Limiter:
         """
         if self.in_flight + on_way < self.limit:
             return now_s
-        if self._cut_at or self._knee or self.limit >= self._ceiling or self._changed_s is None:
+        if self._cut_at or self.limit >= self._ceiling or self._changed_s is None:
             return math.inf
         if now_s < self._changed_s + SILENCE_S:
             return self._changed_s + SILENCE_S
@@ -91,9 +109,9 @@ class Limiter:
         self._started += 1
         if self.in_flight >= self.limit - self.limit // 10:
             self._full_at = self._started
-        return Call(self._started, now_s)
+        return Call(self._started, now_s, self.in_flight)
 
-    def ended(self) -> None:
+    def ended(self, call: Call) -> None:  # noqa: ARG002  # a subclass's
         """Count a call that came back and says nothing about the load: cancelled, or failed by its own fault."""
         self.in_flight -= 1
 
@@ -106,7 +124,10 @@ class Limiter:
         self.in_flight -= 1
         if call.number <= self._cut_at:
             return False
-        refused_at = min(self.limit, 2 * used)  # what is allowed but not used was not refused
+        self._cut(min(self.limit, 2 * used), now_s)  # what is allowed but not used was not refused
+        return True
+
+    def _cut(self, refused_at: int, now_s: float) -> None:
         again = self._refused_at is not None and refused_at >= self._refused_at
         self._waits = min(WAITS[1], self._waits * 2) if again else WAITS[0]
         self._refused_at = refused_at
@@ -115,9 +136,6 @@ class Limiter:
             self._threshold = self.limit
         self._cut_at = self._started
         self._worked = False
-        if self._knee:
-            self._knee.begin(self._started)
-        return True
 
     def succeeded(self, call: Call, now_s: float) -> None:
         """Count a success: it lets the window grow if it started after the last cut and the window is in use."""
@@ -125,26 +143,13 @@ class Limiter:
         if call.number <= self._cut_at:
             return
         self._worked = True
-        if self._knee:
-            self._knee.saw(call.number, now_s - call.at_s, now_s, self.limit)
         if self._full_at < call.number:
             return  # it was not full while this call was on its way: what is not used is not tested (RFC 7661)
         self._good += 1
         if self.limit < self._threshold:
-            self._grow_fast(now_s)
-        elif self._good >= self._needed() and not (self._knee and self._knee.slow):
+            self._become(self.limit + 1, now_s)  # doubled per round trip
+        elif self._good >= self._needed():
             self._grow(now_s)
-
-    def _grow_fast(self, now_s: float) -> None:
-        """Double per round trip: by one with each success; with `auto` by rounds, which are compared."""
-        if self._knee is None:
-            self._become(self.limit + 1, now_s)
-        elif self._knee.is_over:
-            self._threshold = min(self._threshold, self._knee.before)
-            self._become(self._threshold, now_s)
-        elif self._knee.has_round:
-            self._knee.next_round(self._started, self.limit)
-            self._become(min(self.limit * 2, self._threshold), now_s)
 
     def _needed(self) -> int:
         """How many successes let the window grow: a window of them, or many where it was refused before."""

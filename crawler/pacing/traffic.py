@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from crawler.pacing.host import Host, Policy
 from crawler.pacing.lane import Lane
+from crawler.pacing.profile import NOTHING, Profile
 from crawler.pacing.queues import Queues
 
 if TYPE_CHECKING:
@@ -133,6 +134,11 @@ class Traffic(Queues[T]):
         """The pace that refusals have taught, over all hosts; None: none."""
         paces = [pace for lane in self._lanes.values() if (pace := lane.host.pace_per_s) is not None]
         return sum(paces) if paces else None
+
+    def profiles(self) -> dict[str, Profile]:
+        """Give what each host has taught, as far as it has."""
+        profiles = {name: lane.host.profile for name, lane in self._lanes.items()}
+        return {name: profile for name, profile in profiles.items() if profile != NOTHING}
 
     def state(self, *, now_s: float, wall_s: float) -> dict[str, Any]:
         """Give what a later run has to know of each host, as JSON can hold it. wall_s: seconds since 1970."""

@@ -9,8 +9,10 @@ from crawler.values.hosts import HOSTS, Hosts, host_of
 from crawler.values.kinds import COMMAND, METHODS, TEXT, UMASK, VARIABLES, Kind, choice, seconds, whole
 from crawler.values.pairs import HEADERS, PARAMS, UNPRINTABLE, Pairs
 from crawler.values.places import FORMAT, OUT, URLS, read_later
+from crawler.values.workers import AUTO, WORKERS, AtMost
 
 __all__ = [
+    "AUTO",
     "COMMAND",
     "FORMAT",
     "HEADERS",
@@ -26,6 +28,8 @@ __all__ = [
     "UNPRINTABLE",
     "URLS",
     "VARIABLES",
+    "WORKERS",
+    "AtMost",
     "Hosts",
     "Kind",
     "Pairs",

@@ -58,12 +58,10 @@ LONGEST_S: Final = 86_400
 """A day: more is a mistake in the unit, and far more overflows the event loop's clock."""
 
 
-def whole(low: int, high: int | None = None, *, later: str | None = None) -> Kind:
-    """Give the kind of a whole number. later: a word that stands for one, but is not built."""
+def whole(low: int, high: int | None = None) -> Kind:
+    """Give the kind of a whole number."""
 
     def parse(value: object) -> int:
-        if later and value == later:
-            raise ValueError(f"not yet: {later}")
         number = int(value) if isinstance(value, str) and WHOLE.fullmatch(value) else value
         if type(number) is not int or number < low or (high is not None and number > high):
             raise ValueError
