@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.harness import ApiServer, Crawl
+from tests.harness import ApiServer, Crawl, strict_environment
+from tests.nursery import AVAILABLE, Nursery
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,9 +47,20 @@ def api(api_process: ApiServer) -> ApiServer:
     return api_process
 
 
+@pytest.fixture(scope="session")
+def nursery(hermetic: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery | None]:
+    """One for each worker of pytest-xdist."""
+    if not AVAILABLE:
+        yield None
+        return
+    started = Nursery(strict_environment(tmp_path_factory.mktemp("nursery")))
+    yield started
+    started.close()
+
+
 @pytest.fixture
-def crawl(tmp_path: Path) -> Iterator[Crawl]:
+def crawl(tmp_path: Path, nursery: Nursery | None) -> Iterator[Crawl]:
     """The crawl command in tmp_path."""
-    crawl = Crawl(tmp_path, settings=SOON)
+    crawl = Crawl(tmp_path, settings=SOON, nursery=nursery)
     yield crawl
     crawl.close()

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import signal
     from collections.abc import Callable, Iterable, Mapping
 
+    from tests.nursery import Child, Nursery
+
 __all__ = ["ApiServer", "Crawl", "CrawlResult", "Output", "Running", "write_list"]
 
 ROOT: Final = Path(__file__).parent.parent
@@ -99,7 +101,7 @@ class CrawlResult(Output):
 class Running:
     """A crawl under way, and the only process that its signals reach."""
 
-    def __init__(self, process: subprocess.Popen[bytes], *, out: Path, stdout: Path, stderr: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes] | Child, *, out: Path, stdout: Path, stderr: Path) -> None:
         self.process = process
         self._out, self._stdout, self._stderr = out, stdout, stderr
 
@@ -163,11 +165,14 @@ class Running:
 class Crawl:
     """`scrapy crawl` in a folder of the test's own: `crawl(urls=[...], workers=5)`.
 
-    settings: `-s` of every crawl; a call's own go before them.
+    settings: `-s` of every crawl; a call's own go before them. nursery: what starts them sooner.
     """
 
-    def __init__(self, cwd: Path, *, settings: Mapping[str, object] | None = None) -> None:
+    def __init__(
+        self, cwd: Path, *, settings: Mapping[str, object] | None = None, nursery: Nursery | None = None
+    ) -> None:
         self.cwd = cwd
+        self._nursery = nursery
         self.settings = dict(settings or {})
         self._own = cwd / ".harness"
         self._started: list[Running] = []
@@ -212,13 +217,11 @@ class Crawl:
         cwd = cwd or self.cwd
         if urls is not None and not isinstance(urls, str | Path):
             urls = write_list(cwd / "items.txt", urls)
-        command = [*within, sys.executable, "-m", "scrapy", "crawl", spider]
-        command += _options("-a", {"urls": urls, **arguments})
-        command += _options("-s", {**self.settings, **(settings or {})})
-        command += options
+        words = ["crawl", spider, *_options("-a", {"urls": urls, **arguments})]
+        words += [*_options("-s", {**self.settings, **(settings or {})}), *options]
         out = cwd / str(arguments.get("out") or f"out/{Path(str(urls)).name.split('.')[0]}")
         environment = self._environment(cwd, settings_module) | dict(env or {})
-        running = self._run(command, cwd=cwd, env=environment, stdin=stdin, out=out)
+        running = self._run(words, within, cwd=cwd, env=environment, stdin=stdin, out=out)
         self._started.append(running)
         return running
 
@@ -232,35 +235,39 @@ class Crawl:
         return done
 
     def _environment(self, cwd: Path, settings_module: str) -> dict[str, str]:
-        self._own.mkdir(exist_ok=True)
-        (self._own / "sitecustomize.py").write_text(STRICT)
-        return {name: os.environ[name] for name in PASSED_ON if name in os.environ} | {
-            "HOME": str(self._own),  # Scrapy reads ~/.scrapy.cfg
-            "LANG": "C.UTF-8",
-            "PYTHONPATH": os.pathsep.join(map(str, (self._own, cwd, ROOT))),
-            "SCRAPY_SETTINGS_MODULE": settings_module,
-        }
+        environment = strict_environment(self._own)
+        path = os.pathsep.join((environment["PYTHONPATH"], str(cwd), str(ROOT)))
+        return environment | {"PYTHONPATH": path, "SCRAPY_SETTINGS_MODULE": settings_module}
 
-    def _run(self, command: list[str], *, cwd: Path, env: dict[str, str], stdin: bytes | int, out: Path) -> Running:
+    def _run(
+        self, words: list[str], within: Sequence[str], *, cwd: Path, env: dict[str, str], stdin: bytes | int, out: Path
+    ) -> Running:
         """Files take what it says: a pipe that nobody reads would stop it."""
         number = len(self._started)
         stdout, stderr = self._own / f"{number}.stdout", self._own / f"{number}.stderr"
         given = self._own / f"{number}.stdin"
         given.write_bytes(stdin if isinstance(stdin, bytes) else b"")
+        process: subprocess.Popen[bytes] | Child
         with (
             given.open("rb") as stdin_file,
             stdout.open("wb") as stdout_file,
             stderr.open("wb") as stderr_file,
         ):
-            process = subprocess.Popen(
-                command,
-                cwd=cwd,
-                env=env,
-                stdin=stdin_file if isinstance(stdin, bytes) else stdin,
-                stdout=stdout_file,
-                stderr=stderr_file,
-                start_new_session=True,  # Ctrl-C on the tests is not the crawl's
-            )
+            what_it_reads = stdin_file if isinstance(stdin, bytes) else stdin
+            if self._nursery is not None and not within:
+                process = self._nursery.start(
+                    words, cwd=cwd, env=env, stdin=what_it_reads, out=stdout_file, err=stderr_file
+                )
+            else:
+                process = subprocess.Popen(
+                    [*within, sys.executable, "-m", "scrapy", *words],
+                    cwd=cwd,
+                    env=env,
+                    stdin=what_it_reads,
+                    stdout=stdout_file,
+                    stderr=stderr_file,
+                    start_new_session=True,  # Ctrl-C on the tests is not the crawl's
+                )
         return Running(process, out=out, stdout=stdout, stderr=stderr)
 
     def close(self) -> None:
@@ -269,6 +276,17 @@ class Crawl:
             running.close_stdin()
             if running.process.poll() is None:
                 running.kill()
+
+
+def strict_environment(own: Path) -> dict[str, str]:
+    """The little that is passed on, and what makes an error of a warning. own: a folder that becomes the home."""
+    own.mkdir(exist_ok=True)
+    (own / "sitecustomize.py").write_text(STRICT)
+    return {name: os.environ[name] for name in PASSED_ON if name in os.environ} | {
+        "HOME": str(own),  # Scrapy reads ~/.scrapy.cfg
+        "LANG": "C.UTF-8",
+        "PYTHONPATH": str(own),
+    }
 
 
 def _options(flag: str, values: Mapping[str, object]) -> list[str]:

@@ -140,7 +140,7 @@ def test_failures_that_are_allowed_for_exit_0(api: ApiServer, crawl: Crawl) -> N
 MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "no list": ({}, ["urls", "scrapy crawl apifetch -a urls=FILE"]),
     "no such list": ({"urls": "nowhere.txt"}, ["nowhere.txt", "no such file"]),
-    "a folder": ({"urls": "."}, ["urls='.'", "directory"]),
+    "a folder with an archive in it": ({"urls": "."}, ["zip.txt", "zip archive"]),
     "a binary": ({"urls": "zip.txt"}, ["zip.txt", "zip"]),
     "a column that is not there": ({"urls": "table.csv", "column": "link"}, ["table.csv", "'link'", "'url', 'id'"]),
     "mistyped": ({"worker": "5"}, ["worker", "did you mean -a workers?"]),
