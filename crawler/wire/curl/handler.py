@@ -26,6 +26,7 @@ from crawler.wire.curl.guarding import guard_redirect, guard_sockets, refusal
 from crawler.wire.curl.multi import CurlLoop
 from crawler.wire.curl.options import Options, add_special, header_lines, is_special, once
 from crawler.wire.curl.transfer import Transfer
+from crawler.wire.curl.version import require
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Address, IPv6Address
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from crawler.addresses import Guard
     from crawler.run import Run
     from crawler.wire.curl.head import Head
+
+require()
 
 logger = logging.getLogger(__name__)
 
