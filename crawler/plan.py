@@ -12,6 +12,7 @@ from crawler.pacing import Policy
 from crawler.secrets import mask_url
 from crawler.sources import STDIN, Shape, is_remote, list_name
 from crawler.store.ledger import NAME
+from crawler.store.space import Floor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +33,8 @@ class Plan:
     urls: the list, as the argument has it. shape: how its lines become calls. ca_file: for a list that is
     downloaded; None: as found in the environment. identity: the arguments that change what is fetched.
     arguments, versions: for the record. levels: folder levels below responses/ and errors/.
-    workers: calls at once in all. policy: what holds for every host. max_calls: None for any number.
+    workers: calls at once in all. policy: what holds for every host. max_calls: None for any number. floor: what must
+    stay free on the output's disk.
     secrets: the values of `${NAME}`. addresses: which ones may be called.
     """
 
@@ -53,6 +55,7 @@ class Plan:
     workers: int = 20
     policy: Policy = field(default_factory=lambda: Policy(per_host=20))
     max_calls: int | None = None
+    floor: Floor = field(default_factory=Floor)
     secrets: Secrets = field(default_factory=lambda: Secrets((), environ={}))
     addresses: Rule = "list"
     ca_file: str | None = None

@@ -83,6 +83,8 @@ class Run:
             raise
 
     def _open(self, plan: Plan) -> None:
+        if (shortage := self.shortage()) is not None:
+            raise StoreError(f"output directory {plan.out}: {shortage}: make room, or set that lower")
         skipped: defaultdict[str | None, Bits] = defaultdict(Bits)
         again = (plan.out / NAME).exists()
         urls = download(plan.urls, plan.out, ca_file=plan.ca_file) if is_remote(plan.urls) else plan.urls
@@ -199,6 +201,10 @@ class Run:
     def is_refused(self) -> bool:
         """Whether nothing of the list is ok, and a host's last word was that the credentials are no good."""
         return not self.tally.outcomes[Outcome.OK] and any(door.is_refusing for door in self.doors.values())
+
+    def shortage(self) -> str | None:
+        """What the disk has too little of to go on, for a person; None while it has enough. Microseconds."""
+        return self.plan.floor.shortage(self._place.fd)
 
     def note_pacing(self) -> None:
         """Have it in the ledger how far limits are used up: a day's outlives the run."""

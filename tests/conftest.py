@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.harness import ApiServer, Crawl, strict_environment
+from tests.mounts import mount_fixture  # noqa: F401  # the fixture `mount`
 from tests.nursery import AVAILABLE, Nursery
 
 if TYPE_CHECKING:

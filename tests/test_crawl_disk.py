@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,31 +11,14 @@ import pytest
 from tests.audit import audit, outcomes, refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.harness import ApiServer, Crawl
+    from tests.mounts import Mount
 
-    Mount = Callable[[Path, str], None]
 
-
-@pytest.fixture
-def mount() -> Iterator[Mount]:
-    """Mount memory as a disk: mount(directory, "size=1m"); again to change it."""
-    mounted: list[Path] = []
-
-    def mount(directory: Path, options: str) -> None:
-        again = directory in mounted
-        options = f"remount,{options}" if again else f"mode=700,{options}"
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", directory], check=False)
-        if done.returncode:
-            pytest.skip("only root may mount a small disk")
-        if not again:
-            mounted.append(directory)
-
-    yield mount
-    for directory in mounted:
-        subprocess.run(["umount", "--lazy", directory], check=True)
+SMALL = {"APIFETCH_MIN_FREE_BYTES": 0, "APIFETCH_MIN_FREE_INODES": 0}
+"""What lets a run begin on a disk on which it will be refused."""
 
 
 def digest(path: Path) -> str:
@@ -51,7 +33,7 @@ def test_a_full_disk_loses_nothing_and_the_same_command_goes_on(
     out = crawl.cwd / "out" / "items"
     out.mkdir(parents=True)
     mount(out, f"size={size_kb}k")
-    result = crawl([api.url(f"/items/{n}") for n in range(150)], settings={"APIFETCH_FOLDER_LEVELS": 0})
+    result = crawl([api.url(f"/items/{n}") for n in range(150)], settings={**SMALL, "APIFETCH_FOLDER_LEVELS": 0})
     refused(result, 3, "full" if size_kb == 40 else "No space left on device")
     if size_kb > 40:
         ended = result.summary["state"] == "stopped"  # unless there was no room even for that
@@ -60,7 +42,7 @@ def test_a_full_disk_loses_nothing_and_the_same_command_goes_on(
         whole = {str(path.relative_to(out)): digest(path) for path in result.files()}
         assert acknowledged.items() <= whole.items()
     mount(out, "size=64m")
-    again = crawl("items.txt", settings={"APIFETCH_FOLDER_LEVELS": 0})
+    again = crawl("items.txt", settings={**SMALL, "APIFETCH_FOLDER_LEVELS": 0})
     audit(again, 0)
     assert outcomes(again) == {"ok": 150}
     if size_kb > 40:

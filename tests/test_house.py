@@ -28,6 +28,7 @@ PURE = {
     "arguments",
     "checking",
     "credentials",
+    "descriptors",
     "exceptions",
     "export",
     "gauges",

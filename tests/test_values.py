@@ -29,6 +29,7 @@ from crawler.values import (
     choice,
     read_later,
     seconds,
+    size,
     whole,
 )
 
@@ -55,6 +56,11 @@ DRAIN = seconds(zero=True)
         (TIMEOUT, 5, 5.0),
         (TIMEOUT, 86_400, 86_400.0),
         (DRAIN, "0", 0.0),
+        (size(0), "1500", 1500),
+        (size(0), "64MiB", 64 * 2**20),
+        (size(0), "2gb", 2 * 10**9),
+        (size(0), "0", 0),
+        (size(0), 7, 7),
         (UMASK, "077", 0o077),
         (UMASK, "0o027", 0o027),
         (UMASK, 0o022, 0o022),
@@ -82,6 +88,7 @@ def test_a_value_is_read_from_text_and_from_what_settings_hold(kind: Kind, value
         (WORKERS, ["", "0", "10001", "-1", "+1", " 1", "1.0", "1_0", "1e1", "٣", 0, 1.0, True, None, "9" * 5000]),
         (TIMEOUT, ["", "0", "0.0", "-1", "1e3", "nan", "inf", "30s", ".5", 0, True, None, 86_401, float("nan")]),
         (DRAIN, ["-0.1", -1]),
+        (size(1), ["", "0", "-1", "1.5GB", "1 GB", "GB", "5X", "5MiBs", "0x5", 0, True, 1.0, None, "9" * 99]),
         (UMASK, ["", "78", "100", "0x1f", "-1", 77, 0o700, True, None, 7.0]),
         (FORMAT, ["", "CSV", "json", "gz", "csv.", "csv.zip", "csv.gz.gz", None]),
         (URLS, ["", None, 5, ["a"]]),
@@ -99,7 +106,9 @@ def test_anything_else_is_a_value_error(kind: Kind, values: list[object]) -> Non
 
 
 @given(
-    st.sampled_from([TEXT, SAVE, WORKERS, TIMEOUT, UMASK, FORMAT, OUT, TOLERANCE, REDO, HOSTS, HEADERS, PARAMS]),
+    st.sampled_from(
+        [TEXT, SAVE, WORKERS, TIMEOUT, size(0), UMASK, FORMAT, OUT, TOLERANCE, REDO, HOSTS, HEADERS, PARAMS]
+    ),
     st.one_of(
         st.text(),
         st.recursive(

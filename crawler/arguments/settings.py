@@ -12,6 +12,7 @@ from crawler.values import (
     UMASK,
     choice,
     seconds,
+    size,
     whole,
 )
 
@@ -25,6 +26,15 @@ SETTINGS: Final = (
     ready(
         "APIFETCH_FOLDER_LEVELS", whole(0, 2), default="1", setting="APIFETCH_FOLDER_LEVELS",
         says="levels of folders, 256 in each, between `responses/` and its files",
+    ),
+    ready(
+        "APIFETCH_MIN_FREE_BYTES", size(0), default="128MiB", setting="APIFETCH_MIN_FREE_BYTES",
+        says="what must stay free on the output's disk: with less a run does not begin, or ends with exit code 3 while "
+        "what it holds can still be stored (64 MiB may wait for the disk, and the ledger's log has 16); 0: anything",
+    ),
+    ready(
+        "APIFETCH_MIN_FREE_INODES", whole(0), default="2048", setting="APIFETCH_MIN_FREE_INODES",
+        says="the same of files: 1,024 records may wait for the disk, and each may need a folder",
     ),
     ready(
         "APIFETCH_DRAIN_S", seconds(zero=True), default="5", setting="APIFETCH_DRAIN_S",

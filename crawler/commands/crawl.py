@@ -66,10 +66,7 @@ class Command(ScrapyCrawl):
             logging.getLogger("scrapy.crawler").addFilter(lambda record: _mask_settings(record, crawler))
         self.crawler_process.crawl(crawler, **opts.spargs)
         self.crawler_process.start()
-        for number in (
-            signal.SIGINT,
-            signal.SIGTERM,
-        ):  # all is over: a second Ctrl-C must not take the exit code's place
+        for number in (signal.SIGINT, signal.SIGTERM):  # all is over: a second Ctrl-C must not change the exit code
             signal.signal(number, signal.SIG_IGN)
         if self.crawler_process.bootstrap_failed:
             self.exitcode = 1

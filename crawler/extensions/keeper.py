@@ -39,12 +39,15 @@ NOTE_S: Final = 5.0
 EXIT_CODE: Final = "apifetch/exit_code"
 """The stat that carries the exit code to the `crawl` command."""
 
+DISK: Final = "disk"
+"""The reason of a stop when the disk refuses, or has no room for more."""
+
 _REFUSALS: Final = (
     (OtherRunError, ExitCode.OTHER_RUN, "other_run"),
     (ListError, ExitCode.USAGE, "bad_list"),
     (OtherListError, ExitCode.USAGE, "other_list"),
     (SecretError, ExitCode.USAGE, "no_secret"),
-    (StoreError, ExitCode.DISK, "disk"),
+    (StoreError, ExitCode.DISK, DISK),
 )
 
 
@@ -123,14 +126,19 @@ class RunKeeper:
             await asyncio.sleep(WATCH_S)
 
     def _look_for_reasons_to_stop(self, run: Run) -> None:
+        if self._is_closing:
+            return
         reason = _reason_to_stop(run)
-        if reason is not None and not self._is_closing:
+        if reason is None and (shortage := run.shortage()) is not None:
+            logger.error("%s: stopping. Make room, then run the same command again", shortage)
+            reason = DISK
+        if reason is not None:
             self._is_closing = True
             asyncio.ensure_future(self._crawler.engine.close_spider_async(reason=reason))  # noqa: RUF006  # the engine holds it
 
     def _disk_refused(self, error: ApiFetchError) -> None:
         logger.error("%s; nothing of that batch counts as done. Make room, then run the same command again", error)
-        asyncio.ensure_future(self._crawler.engine.close_spider_async(reason="disk"))  # noqa: RUF006  # the engine holds it
+        asyncio.ensure_future(self._crawler.engine.close_spider_async(reason=DISK))  # noqa: RUF006  # the engine holds it
 
     # What would otherwise vanish
 
@@ -197,7 +205,7 @@ class RunKeeper:
 
 def _conclusion(run: Run, reason: str) -> dict[str, Any]:
     """The summary of a run that ended for Scrapy's *reason*."""
-    stop_reason = "disk" if run.recording.error is not None else None if reason == "finished" else reason
+    stop_reason = DISK if run.recording.error is not None else None if reason == "finished" else reason
     return run.summary(exit_code=_exit_code(run, stop_reason), stop_reason=stop_reason)
 
 
@@ -214,7 +222,7 @@ def _reason_to_stop(run: Run) -> str | None:
 
 
 def _exit_code(run: Run, stop_reason: str | None) -> ExitCode:
-    if run.recording.error is not None:
+    if stop_reason == DISK:
         return ExitCode.DISK
     if stop_reason == "bad_list":
         return ExitCode.USAGE

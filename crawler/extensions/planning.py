@@ -15,6 +15,7 @@ from crawler.credentials import Secrets
 from crawler.pacing import Policy, backoffs, outage
 from crawler.plan import ANY_NUMBER, Plan, output_directory
 from crawler.sources import Shape
+from crawler.store.space import Floor
 from crawler.values import AUTO, AtMost
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def plan_of(settings: BaseSettings) -> Plan:
         workers=settings.getint("CONCURRENT_REQUESTS") or ANY_NUMBER,
         policy=_policy(settings),
         max_calls=settings.get("APIFETCH_MAX_CALLS"),
+        floor=Floor(settings["APIFETCH_MIN_FREE_BYTES"], settings["APIFETCH_MIN_FREE_INODES"]),
         secrets=_secrets(settings),
         addresses=settings["APIFETCH_ADDRESSES"],
         versions={

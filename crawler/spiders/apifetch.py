@@ -7,6 +7,7 @@ follow (each becomes a record of its own), and may change the record in `respons
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -15,6 +16,7 @@ from scrapy.exceptions import CloseSpider
 from scrapy.settings import SETTINGS_PRIORITIES
 
 from crawler.arguments import ARGUMENTS, SETTINGS, Configured, read_arguments
+from crawler.descriptors import workers_that_fit
 from crawler.exceptions import ListError, StoppedError, StoreError
 from crawler.items import TICKET, Entry, Outcome, Record, Ticket
 from crawler.sources import check_url
@@ -33,6 +35,10 @@ if TYPE_CHECKING:
 
     from crawler.run import Run
     from crawler.values import Hosts
+
+logger = logging.getLogger("apifetch")
+
+WORKERS = "CONCURRENT_REQUESTS"  # a number to Scrapy, and to us whether it is one that is found
 
 AHEAD = 100
 """Requests that may wait for a worker. Answers come many at a time; whoever has no request then idles for two turns of
@@ -56,6 +62,10 @@ class ApiFetchSpider(Spider):
         settings = crawler.settings
         for name, value in cls.read_arguments(settings, kwargs).items():
             settings.set(name, value, priority="cmdline")  # what -s said of it is the same, or refused
+        workers: int = settings[WORKERS]
+        if workers > (fitting := workers_that_fit(workers)):
+            logger.warning("Too few open files are allowed (ulimit -n) for %d workers: %d", workers, fitting)
+            settings.set(WORKERS, type(workers)(fitting), priority="cmdline")  # `auto` stays what it is
         own = {argument.name for argument in ARGUMENTS}
         spider = super().from_crawler(crawler, *args, **{name: kwargs[name] for name in kwargs if name not in own})
         spider.headers = settings["APIFETCH_HEADERS"] or ()

@@ -6,7 +6,7 @@ the others is arguments.py's to know.
 
 from crawler.values.again import REDO, STATUSES, TOLERANCE, Redo, Tolerance
 from crawler.values.hosts import HOSTS, Hosts, host_of
-from crawler.values.kinds import COMMAND, METHODS, TEXT, UMASK, VARIABLES, Kind, choice, seconds, whole
+from crawler.values.kinds import COMMAND, METHODS, TEXT, UMASK, VARIABLES, Kind, choice, seconds, size, whole
 from crawler.values.pairs import HEADERS, PARAMS, UNPRINTABLE, Pairs
 from crawler.values.places import FORMAT, OUT, URLS, read_later
 from crawler.values.workers import AUTO, WORKERS, AtMost
@@ -39,5 +39,6 @@ __all__ = [
     "host_of",
     "read_later",
     "seconds",
+    "size",
     "whole",
 ]

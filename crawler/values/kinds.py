@@ -84,6 +84,25 @@ def seconds(*, zero: bool) -> Kind:
     return Kind(parse, f"seconds, {'0 or more' if zero else 'more than 0'}, at most {LONGEST_S} (a day)")
 
 
+UNITS: Final = {
+    "": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40,
+}  # fmt: skip
+
+
+def size(low: int) -> Kind:
+    """Give the kind of a number of bytes, an int: `1500`, `64MiB`, `2GB`."""
+
+    def parse(value: object) -> int:
+        found = re.fullmatch(r"([0-9]{1,15})([a-zA-Z]{0,3})", value) if isinstance(value, str) else None
+        if found is not None and (unit := UNITS.get(found[2].lower())) is not None:
+            value = int(found[1]) * unit
+        if type(value) is not int or value < low:
+            raise ValueError
+        return value
+
+    return Kind(parse, f"bytes, {low} or more, as 1500, 64MiB or 2GB")
+
+
 def _umask(value: object) -> int:
     mask = int(value, 8) if isinstance(value, str) and re.fullmatch(r"(?:0o)?[0-7]{1,4}", value) else value
     if type(mask) is not int or not 0 <= mask <= 0o077:

@@ -197,9 +197,11 @@ def run_trial(trial: Trial, api: ApiServer, folder: Path) -> Outcome:
         assert crawl(items, timeout_s=1200, **how).returncode == 0
         how["redo"] = "all"
     before, outcome, made, lost = _calls(api), Outcome(rows=trial.rows), 0, 0
-    for number, moment in enumerate(sorted(rng.sample(range(trial.calls), trial.kills))):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it: its children, too
+    for number in range(trial.kills):
         running = crawl(items, wait=False, **how)
-        reached = max(moment, made) if rng.random() > 0.2 else made  # one in five in start-up
+        step = 2 * (trial.calls - made + lost) / (trial.kills - number + 1)  # on average, so that some is always left
+        reached = made + (int(rng.uniform(0, step)) if rng.random() > 0.2 else 0)  # one in five in start-up
         if not _reach(running, api, before + reached if reached > made else None, rng):
             running.wait()
             break
