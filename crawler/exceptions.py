@@ -113,3 +113,13 @@ class TooLargeError(CallError):
     """A body is larger than it may be."""
 
     outcome = Outcome.TOO_LARGE
+
+
+class RejectedError(CallError):
+    """An answer is not what was declared to be success (`expect`, `ok_if`)."""
+
+    outcome = Outcome.REJECTED
+
+    def __init__(self, reason: str, response: object) -> None:
+        super().__init__(reason)
+        self.response = response

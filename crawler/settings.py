@@ -67,6 +67,7 @@ if find_spec("uvloop"):
 DOWNLOADER_MIDDLEWARES_BASE = {
     "scrapy.downloadermiddlewares.defaultheaders.DefaultHeadersMiddleware": 400,
     "scrapy.downloadermiddlewares.useragent.UserAgentMiddleware": 500,
+    "crawler.declared.DeclaredMiddleware": 545,  # `expect` and `ok_if`, of what is decoded and not retried any more
     "crawler.retries.RetryMiddleware": 550,  # Scrapy's retries at once, whatever Retry-After says
     "crawler.wire.decompression.DecodingMiddleware": 590,  # HttpCompression takes half a body for a whole one
     "crawler.middlewares.RedirectMiddleware": 600,  # Scrapy's carries X-API-Key to other hosts

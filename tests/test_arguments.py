@@ -33,6 +33,7 @@ VALID = {
     "urls": "list.csv", "format": "csv.gz", "column": "link", "headers": '{"X": "a"}', "params": '{"a": 1}',
     "hosts": "api.example.com", "out": "there", "save": "raw", "workers": "64", "per_host": "8", "retries": "0",
     "rate": "5/s,100/d", "max_calls": "7", "env_file": "/dev/null", "pass_env": "API_KEY",
+    "expect": "json", "ok_if": "error == null", "APIFETCH_RETRY_REJECTED": "on",
     "timeout": "2.5", "max_failed": "1%", "redo": "failed", "duplicates": "fetch", "limit": "10", "echo": "status",
     "APIFETCH_DURABILITY": "strict", "APIFETCH_FOLDER_LEVELS": "2", "APIFETCH_DRAIN_S": "0", "APIFETCH_UMASK": "022",
     "APIFETCH_ADDRESSES": "public", "APIFETCH_MIN_FREE_BYTES": "2GB", "APIFETCH_MIN_FREE_INODES": "0",
@@ -103,6 +104,8 @@ def test_the_defaults_are_those_of_the_design() -> None:
         "APIFETCH_MAX_FAILED": "0",
         "APIFETCH_REDO": "retryable",
         "APIFETCH_DUPLICATES": "skip",
+        "APIFETCH_EXPECT": "None",
+        "APIFETCH_OK_IF": "None",
         "APIFETCH_LIMIT": "None",
         "APIFETCH_ECHO": "None",
         "APIFETCH_DURABILITY": "batch",
@@ -116,6 +119,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
         "APIFETCH_RETRY_BASE_S": "1.0",
         "APIFETCH_RETRY_CAP_S": "60.0",
         "APIFETCH_SECRET_COMMAND": "None",
+        "APIFETCH_RETRY_REJECTED": "False",
         "APIFETCH_ADDRESSES": "list",
         "APIFETCH_REFUSED_WINDOW": "50",
         "APIFETCH_UMASK": str(0o077),
@@ -263,6 +267,7 @@ def test_column_and_a_format_without_columns_exclude_each_other() -> None:
 
 OTHER = {
     "pass_env": "TENANT",
+    "ok_if": "data",
     "env_file": "other.env",
     "rate": "6/s",
     "max_calls": "8",
@@ -275,7 +280,7 @@ OTHER = {
 """A second value where the default is none."""
 
 
-@named([row for row in READY if row.name != "echo"])  # which has only one value
+@named([row for row in READY if row.name not in {"echo", "expect"}])  # which have only one value
 def test_what_the_command_line_says_differently_twice_is_refused(row: Argument) -> None:
     text = message(said={row.name: VALID[row.name]}, s={row.setting: OTHER.get(row.name, row.default)})
     assert text.startswith(f"{row.name}=")

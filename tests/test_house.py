@@ -50,6 +50,7 @@ PURE = {
 
 ADAPTERS = {
     "commands",
+    "declared",
     "downloader",
     "extensions",
     "middlewares",

@@ -8,6 +8,7 @@ from crawler.arguments.rows import ready
 from crawler.values import (
     COMMAND,
     METHODS,
+    SWITCH,
     TEXT,
     UMASK,
     choice,
@@ -85,6 +86,10 @@ SETTINGS: Final = (
     ready(
         "APIFETCH_PROGRESS_S", seconds(zero=False), default="30", setting="APIFETCH_PROGRESS_S",
         says="seconds between two of those lines",
+    ),
+    ready(
+        "APIFETCH_RETRY_REJECTED", SWITCH, default="off", setting="APIFETCH_RETRY_REJECTED",
+        says="`on`: what `expect` or `ok_if` reject is retried as a 500 is, before it is `rejected`",
     ),
     ready(
         "APIFETCH_UMASK", UMASK, default="077", setting="APIFETCH_UMASK",

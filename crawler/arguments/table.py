@@ -7,6 +7,7 @@ from typing import Final
 from crawler.arguments.rows import planned, ready
 from crawler.pacing import RATE
 from crawler.values import (
+    CONDITION,
     FORMAT,
     HEADERS,
     HOSTS,
@@ -113,8 +114,15 @@ ARGUMENTS: Final = (
         "duplicates", choice("skip", "fetch"), default="skip",
         says="`skip`: one call, further lines are `duplicate` records; `fetch`: a call per line",
     ),
-    planned("expect", "declared success: `json`"),
-    planned("ok_if", "declared success: a JMESPath condition on the body"),
+    ready(
+        "expect", choice("json"),
+        says="`json`: an answer whose body is not JSON is `rejected`, whatever its status",
+    ),
+    ready(
+        "ok_if", CONDITION,
+        says="a condition on the body, in JMESPath: `error == null`, `status == 'ok'`; an answer that does not meet it "
+        "is `rejected`, whatever its status",
+    ),
     planned("shard", "`i/n`, from 1: only that part of the list; `auto` reads `JOB_COMPLETION_INDEX`"),
     ready("limit", whole(1), says="only the first N lines"),
     ready("echo", choice("status"), says="`status` prints each status as it completes"),

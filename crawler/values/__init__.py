@@ -5,8 +5,9 @@ the others is arguments.py's to know.
 """
 
 from crawler.values.again import REDO, STATUSES, TOLERANCE, Redo, Tolerance
+from crawler.values.condition import CONDITION, Condition, is_json
 from crawler.values.hosts import HOSTS, Hosts, host_of
-from crawler.values.kinds import COMMAND, METHODS, TEXT, UMASK, VARIABLES, Kind, choice, seconds, size, whole
+from crawler.values.kinds import COMMAND, METHODS, SWITCH, TEXT, UMASK, VARIABLES, Kind, choice, seconds, size, whole
 from crawler.values.pairs import HEADERS, PARAMS, UNPRINTABLE, Pairs
 from crawler.values.places import FORMAT, OUT, URLS, read_later
 from crawler.values.workers import AUTO, WORKERS, AtMost
@@ -14,6 +15,7 @@ from crawler.values.workers import AUTO, WORKERS, AtMost
 __all__ = [
     "AUTO",
     "COMMAND",
+    "CONDITION",
     "FORMAT",
     "HEADERS",
     "HOSTS",
@@ -22,6 +24,7 @@ __all__ = [
     "PARAMS",
     "REDO",
     "STATUSES",
+    "SWITCH",
     "TEXT",
     "TOLERANCE",
     "UMASK",
@@ -30,6 +33,7 @@ __all__ = [
     "VARIABLES",
     "WORKERS",
     "AtMost",
+    "Condition",
     "Hosts",
     "Kind",
     "Pairs",
@@ -37,6 +41,7 @@ __all__ = [
     "Tolerance",
     "choice",
     "host_of",
+    "is_json",
     "read_later",
     "seconds",
     "size",

@@ -50,6 +50,19 @@ def choice(*words: str) -> Kind:
     return Kind(parse, " or ".join(words))
 
 
+_SWITCHED: Final = {"on": True, "true": True, "1": True, "off": False, "false": False, "0": False}
+
+
+def _switch(value: object) -> bool:
+    switched = _SWITCHED.get(value.lower()) if isinstance(value, str) else value
+    if not isinstance(switched, bool):
+        raise ValueError  # noqa: TRY004  # a parser's only error
+    return switched
+
+
+SWITCH: Final = Kind(_switch, "on or off")
+
+
 # int() and float() would also take signs, spaces, 1_000, 1e3, nan and other scripts' digits
 WHOLE: Final = re.compile(r"[0-9]{1,18}")
 DECIMAL: Final = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,18})?")
