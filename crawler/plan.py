@@ -36,6 +36,7 @@ class Plan:
     workers: calls at once in all. policy: what holds for every host. max_calls: None for any number. floor: what must
     stay free on the output's disk.
     secrets: the values of `${NAME}`. addresses: which ones may be called.
+    key_header: what APIFETCH_IDEMPOTENCY_KEY says, "" for nothing.
     """
 
     urls: str
@@ -56,6 +57,7 @@ class Plan:
     policy: Policy = field(default_factory=lambda: Policy(per_host=20))
     max_calls: int | None = None
     floor: Floor = field(default_factory=Floor)
+    key_header: str = ""
     secrets: Secrets = field(default_factory=lambda: Secrets((), environ={}))
     addresses: Rule = "list"
     ca_file: str | None = None

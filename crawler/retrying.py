@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
 
     from crawler.items import Ticket
+    from crawler.values import KeyHeader
 
 _NOTHING_SENT: Final = frozenset({Outcome.DNS, Outcome.CONNECT, Outcome.TLS})
 
@@ -37,6 +38,7 @@ class Retrying:
             statuses=self.statuses,
             methods=IDEMPOTENT | frozenset(settings.get("APIFETCH_RETRY_METHODS") or ()),
         )
+        self._key_header: KeyHeader | None = settings.get("APIFETCH_IDEMPOTENCY_KEY")
         self._backoffs = backoffs(
             settings.getfloat("APIFETCH_RETRY_BASE_S", 1.0), settings.getfloat("APIFETCH_RETRY_CAP_S", 60.0)
         )
@@ -51,8 +53,9 @@ class Retrying:
             return None
         most = meta.get("max_retry_times")
         refusals = meta.get(REFUSALS, 0)
+        is_keyed = self._key_header is not None and self._key_header.is_in(request.headers)
         most = self._rule.most(
-            ending, method=request.method, arrived=not _is_unsent(reason),
+            ending, method=request.method, arrived=not is_keyed and not _is_unsent(reason),
             most=self._most if most is None else most, refusals=refusals,
         )  # fmt: skip
         if most is None:
@@ -69,7 +72,7 @@ class Retrying:
         backoff = self._backoffs[ending.cause or Cause.SERVER]
         again.meta[NOT_BEFORE] = time.monotonic() + backoff.rest_s(again.meta["retry_times"], ending.asked_s)
         ticket: Ticket | None = meta.get(TICKET)
-        if ticket is not None and ticket.is_noted:
+        if ticket is not None and ticket.is_noted and not is_keyed:  # a kill is no matter then
             self._crawler.spider.run.recording.unsent(ticket)  # type: ignore[attr-defined]  # a ticket has a run
         return again
 

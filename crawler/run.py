@@ -105,7 +105,7 @@ class Run:
                 arguments=plan.arguments, versions=plan.versions, durability=plan.durability,
             ),
         )  # fmt: skip
-        runs.recover(self._ledger, Files(self._place, plan.durability), levels=plan.levels)
+        runs.recover(self._ledger, Files(self._place, plan.durability), levels=plan.levels, key_header=plan.key_header)
         self.former_lines = runs.former_lines(self._ledger, self.begun)
         self._noted_pacing = runs.pacing(self._ledger)
         self.traffic.restore(self._noted_pacing, now_s=time.monotonic(), wall_s=time.time())

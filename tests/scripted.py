@@ -24,13 +24,17 @@ BODY: Final = b'{"here": true}'
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A request: when its head was there (seconds, monotonic), on which host, what it asked, how often before."""
+    """A request: when its head was there (seconds, monotonic), on which host, what it asked, how often before.
+
+    headers: names in lower case.
+    """
 
     at_s: float
     host: str
     method: str
     path: str
     times: int
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +100,9 @@ class Scripted:
         for transport in list(self._transports):
             transport.abort()
 
-    def say(self, host: str, method: str, path: str) -> Says:
+    def say(self, host: str, method: str, path: str, headers: Mapping[str, str]) -> Says:
         times = self._times[host, path] = self._times.get((host, path), 0) + 1
-        heard = Heard(time.monotonic(), host, method, path, times)
+        heard = Heard(time.monotonic(), host, method, path, times, headers)
         self.heard.append(heard)
         return self._answer(heard)
 
@@ -128,7 +132,7 @@ class _Connection(asyncio.Protocol):
             return
         self._unread = b""
         method, path, _ = start.split(" ")
-        says = self._server.say(named["host"].rpartition(":")[0], method, path)
+        says = self._server.say(named["host"].rpartition(":")[0], method, path, named)
         if says.after_s:
             asyncio.get_running_loop().call_later(says.after_s, self._send, says)
         else:

@@ -112,6 +112,10 @@ def _check_together(values: Mapping[str, Any], said: Collection[str]) -> None:
     if values["APIFETCH_RETRY_BASE_S"] > values["APIFETCH_RETRY_CAP_S"]:
         base_s, cap_s = values["APIFETCH_RETRY_BASE_S"], values["APIFETCH_RETRY_CAP_S"]
         raise ArgumentError("APIFETCH_RETRY_BASE_S", base_s, f"no more than APIFETCH_RETRY_CAP_S={cap_s:g}")
+    key_header = values["APIFETCH_IDEMPOTENCY_KEY"]
+    if key_header and any(name.lower() == key_header.name.lower() for name, _ in values["APIFETCH_HEADERS"]):
+        expected = f"headers without {key_header.name}, which would be the same for all calls"
+        raise ArgumentError("APIFETCH_IDEMPOTENCY_KEY", str(key_header), expected)
     if "column" in said and written is not None and written.partition(".")[0] == "txt":
         raise ArgumentError("column", values["APIFETCH_COLUMN"], f"no column with format={written}, which has none")
 

@@ -7,6 +7,7 @@ from typing import Final
 from crawler.arguments.rows import ready
 from crawler.values import (
     COMMAND,
+    IDEMPOTENCY_KEY,
     METHODS,
     SWITCH,
     TEXT,
@@ -53,6 +54,11 @@ SETTINGS: Final = (
     ready(
         "APIFETCH_RETRY_METHODS", METHODS, setting="APIFETCH_RETRY_METHODS", note="none",
         says="methods, as `POST,PATCH`, that are retried although the call may have been carried out",
+    ),
+    ready(
+        "APIFETCH_IDEMPOTENCY_KEY", IDEMPOTENCY_KEY, setting="APIFETCH_IDEMPOTENCY_KEY", note="off",
+        says="`on`: calls that are not idempotent (POST, PATCH) carry `Idempotency-Key: \"UUID\"`, the record's own, "
+        "and are repeated as others are; the name of a header: the same in that header, without quotes",
     ),
     ready(
         "APIFETCH_RETRY_BASE_S", seconds(zero=False), default="1", setting="APIFETCH_RETRY_BASE_S",

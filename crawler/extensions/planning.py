@@ -54,6 +54,7 @@ def plan_of(settings: BaseSettings) -> Plan:
         max_calls=settings.get("APIFETCH_MAX_CALLS"),
         floor=Floor(settings["APIFETCH_MIN_FREE_BYTES"], settings["APIFETCH_MIN_FREE_INODES"]),
         secrets=_secrets(settings),
+        key_header=str(settings.get("APIFETCH_IDEMPOTENCY_KEY") or ""),
         addresses=settings["APIFETCH_ADDRESSES"],
         versions={
             "apifetch": __version__,

@@ -29,8 +29,8 @@ class AgainRule:
     def most(self, ending: Ending, *, method: str, arrived: bool, most: int, refusals: int) -> int | None:
         """Give how many times a call may be made again in all, those before included; None: it is final.
 
-        arrived: whether the server may have carried it out. most: the user's retries; 0 means none for
-        any reason. refusals: how many of the times before were refusals.
+        arrived: whether the server may have carried it out, and would do so again. most: the user's retries; 0
+        means none for any reason. refusals: how many of the times before were refusals.
         """
         if not most:
             return None

@@ -18,7 +18,7 @@ from scrapy.settings import SETTINGS_PRIORITIES
 from crawler.arguments import ARGUMENTS, SETTINGS, Configured, read_arguments
 from crawler.descriptors import workers_that_fit
 from crawler.exceptions import ListError, StoppedError, StoreError
-from crawler.items import TICKET, Entry, Outcome, Record, Ticket
+from crawler.items import IDEMPOTENT, TICKET, Outcome, Record, Ticket, uuid_text
 from crawler.sources import check_url
 from crawler.sources.feed import Feed
 from crawler.spiders.following import RECORD, child_of, no_record, outputs
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from crawler.run import Run
-    from crawler.values import Hosts
+    from crawler.values import Hosts, KeyHeader
 
 logger = logging.getLogger("apifetch")
 
@@ -55,6 +55,7 @@ class ApiFetchSpider(Spider):
     run: Run  # set when the spider is opened, by the RunKeeper extension
     headers: tuple[tuple[str, str], ...]
     hosts: Hosts | None
+    key_header: KeyHeader | None
 
     @classmethod
     def from_crawler(cls, crawler: Crawler, *args: Any, **kwargs: Any) -> Self:
@@ -70,6 +71,7 @@ class ApiFetchSpider(Spider):
         spider = super().from_crawler(crawler, *args, **{name: kwargs[name] for name in kwargs if name not in own})
         spider.headers = settings["APIFETCH_HEADERS"] or ()
         spider.hosts = settings["APIFETCH_HOSTS"]
+        spider.key_header = settings["APIFETCH_IDEMPOTENCY_KEY"]
         return spider
 
     @classmethod
@@ -134,8 +136,8 @@ class ApiFetchSpider(Spider):
     def _request(self, ticket: Ticket) -> Request:
         entry = ticket.entry
         headers: Sequence[tuple[str, str]] = self.headers
-        if entry.headers or entry.authorization is not None:
-            headers = self._own_headers(entry)
+        if entry.headers or entry.authorization is not None or self.key_header is not None:
+            headers = self._own_headers(ticket)
         meta: dict[str, Any] = {**ticket.request_meta, TICKET: ticket, "verbatim_url": True}
         return Request(
             entry.target,
@@ -149,12 +151,15 @@ class ApiFetchSpider(Spider):
             dont_filter=True,
         )
 
-    def _own_headers(self, entry: Entry) -> list[tuple[str, str]]:
+    def _own_headers(self, ticket: Ticket) -> list[tuple[str, str]]:
+        entry, key = ticket.entry, self.key_header
         own = {name.lower() for name, _ in entry.headers}
         headers = [header for header in self.headers if header[0].lower() not in own]
         headers += entry.headers
         if entry.authorization is not None and "authorization" not in own:
             headers.append(("Authorization", entry.authorization))
+        if key is not None and entry.method not in IDEMPOTENT and key.name.lower() not in own:
+            headers.append((key.name, key.value(uuid_text(ticket.uuid))))
         return headers
 
     def parse(self, response: Response, **kwargs: Any) -> Any:  # noqa: ARG002  # the signature of every callback
@@ -183,7 +188,8 @@ class ApiFetchSpider(Spider):
         if isinstance(exc, (StoppedError, StoreError)):
             return ()  # not finished: it stays for the next run
         ticket: Ticket = request.meta[TICKET]
-        outcome, error = outcome_of_exception(exc, request.method)
+        is_keyed = self.key_header is not None and self.key_header.is_in(request.headers)
+        outcome, error = outcome_of_exception(exc, may_repeat=is_keyed or request.method in IDEMPOTENT)
         response = getattr(exc, "response", None)
         record = make_record(ticket, request, outcome, response=response, error=error)
         if ticket.errback is None:

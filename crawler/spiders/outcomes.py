@@ -8,7 +8,7 @@ from OpenSSL import SSL
 from scrapy import exceptions as scrapy_errors
 from twisted.internet.error import ConnectionClosed
 
-from crawler.items import IDEMPOTENT, Outcome
+from crawler.items import Outcome
 
 if TYPE_CHECKING:
     from scrapy.http import Response
@@ -39,10 +39,10 @@ def outcome_of_response(response: Response, *, ranged: bool) -> tuple[Outcome, s
     return Outcome.BAD_RESPONSE, f"{status} is no final HTTP status"
 
 
-def outcome_of_exception(exc: BaseException, method: str) -> tuple[Outcome, str]:
-    """The outcome of a call without a usable response, and the reason in words."""
+def outcome_of_exception(exc: BaseException, *, may_repeat: bool) -> tuple[Outcome, str]:
+    """The outcome of a call without a usable response, and the reason in words. may_repeat: it may be made again."""
     outcome, reason = _outcome_of_exception(exc)
-    if method not in IDEMPOTENT and outcome in _MAYBE_CARRIED_OUT:
+    if not may_repeat and outcome in _MAYBE_CARRIED_OUT:
         return Outcome.UNKNOWN, f"{outcome}: {reason}; it may have been carried out, redo=failed repeats it"
     return outcome, reason
 

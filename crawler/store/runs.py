@@ -29,6 +29,9 @@ _ALWAYS_ANEW: Final = ("none", "retryable")
 PACING: Final = "pacing"
 """The name, in `about`, of how far the limits of hosts are used up."""
 
+KEY_HEADER: Final = "key_header"
+"""The name, in `about`, of the header with which the latest run sent calls that are not idempotent."""
+
 _IN_STATE: Final = "state = ? AND state != 0"
 """The second half is what tells SQLite that its index of the unsettled will do."""
 
@@ -144,8 +147,13 @@ def _add_list(ledger: Ledger, path: str, fingerprint: Any) -> int:
     return ledger.write("INSERT INTO lists (path, fingerprint) VALUES (?, ?)", (path, text))
 
 
-def recover(ledger: Ledger, files: Files, *, levels: int) -> None:
-    """Finish what a killed run left half-done: files to be moved, calls whose answers it swallowed."""
+def recover(ledger: Ledger, files: Files, *, levels: int, key_header: str = "") -> None:
+    """Finish what a killed run left half-done: files to be moved, calls whose answers it swallowed.
+
+    key_header: by which header the API knows a call that it has carried out already, "" for none. What that run sent
+    with the same one is made again.
+    """
+    may_repeat = key_header and key_header == _told(ledger, KEY_HEADER)
     for prior in ledger.rows(_IN_STATE, (State.SENT,)):  # the answer may have come as far as its file
         files.withdraw(uuid_text(prior.uuid), prior.location, levels=levels)
     staged = list(ledger.rows(_IN_STATE, (State.STAGED,)))
@@ -155,10 +163,17 @@ def recover(ledger: Ledger, files: Files, *, levels: int) -> None:
         files.barrier()
     with ledger.transaction():
         ledger.set_states(State.SETTLED, [prior.id for prior in staged])
-        ledger.write(
-            f"UPDATE calls SET outcome = ?, error = ? WHERE {_IN_STATE} AND outcome IS NOT ?",  # noqa: S608  # our own text
-            (Outcome.UNKNOWN, _SWALLOWED, State.SENT, Outcome.OK),  # a redo replaces what is ok by what is ok only
-        )
+        ledger.about(KEY_HEADER, key_header)
+        if may_repeat:
+            ledger.write(
+                f"UPDATE calls SET state = ? WHERE {_IN_STATE} AND outcome IS NULL",  # noqa: S608  # our own text
+                (State.PENDING, State.SENT),
+            )
+        else:
+            ledger.write(
+                f"UPDATE calls SET outcome = ?, error = ? WHERE {_IN_STATE} AND outcome IS NOT ?",  # noqa: S608
+                (Outcome.UNKNOWN, _SWALLOWED, State.SENT, Outcome.OK),  # a redo replaces what is ok by what is ok only
+            )
         ledger.write(f"UPDATE calls SET state = ? WHERE {_IN_STATE}", (State.SETTLED, State.SENT))  # noqa: S608
 
 
@@ -185,8 +200,13 @@ def former_lines(ledger: Ledger, begun: Begun) -> int | None:
 
 def pacing(ledger: Ledger) -> str:
     """What an earlier run has noted of its limits, JSON."""
-    found = ledger.query("SELECT value FROM about WHERE name = ?", (PACING,))
-    return str(found[0][0]) if found else "{}"
+    return _told(ledger, PACING) or "{}"
+
+
+def _told(ledger: Ledger, name: str) -> str | None:
+    """What an earlier run has noted under that name."""
+    found = ledger.query("SELECT value FROM about WHERE name = ?", (name,))
+    return str(found[0][0]) if found else None
 
 
 def boot_id() -> str | None:

@@ -7,6 +7,7 @@ the others is arguments.py's to know.
 from crawler.values.again import REDO, STATUSES, TOLERANCE, Redo, Tolerance
 from crawler.values.condition import CONDITION, Condition, is_json
 from crawler.values.hosts import HOSTS, Hosts, host_of
+from crawler.values.idempotency import IDEMPOTENCY_KEY, KeyHeader
 from crawler.values.kinds import COMMAND, METHODS, SWITCH, TEXT, UMASK, VARIABLES, Kind, choice, seconds, size, whole
 from crawler.values.pairs import HEADERS, PARAMS, UNPRINTABLE, Pairs
 from crawler.values.places import FORMAT, OUT, URLS, read_later
@@ -19,6 +20,7 @@ __all__ = [
     "FORMAT",
     "HEADERS",
     "HOSTS",
+    "IDEMPOTENCY_KEY",
     "METHODS",
     "OUT",
     "PARAMS",
@@ -35,6 +37,7 @@ __all__ = [
     "AtMost",
     "Condition",
     "Hosts",
+    "KeyHeader",
     "Kind",
     "Pairs",
     "Redo",
