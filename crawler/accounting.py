@@ -135,3 +135,34 @@ class Tally:
             "statuses": {str(status): n for status, n in sorted(self.statuses.items())},
             "failures": dict(self.failures.most_common()),
         }
+
+
+class Beginning:
+    """How a run begins: whether its first calls all failed in the same way, with an answer, at one host.
+
+    most: how many are looked at. first: the record of the first. count: how many were alike so far.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.first: Record | None = None
+        self.count = 0
+        self.is_mixed = False
+
+    def add(self, record: Record) -> None:
+        """Look at the next record. Calls without an answer are for pacing: an outage is waited for."""
+        if record.outcome in NOT_A_CALL:
+            return
+        if self.first is None:
+            self.first = record
+        self.is_mixed |= record.ok or record.status is None or _kind(record) != _kind(self.first)
+        self.count += 1
+
+    @property
+    def is_alike(self) -> bool:
+        """Whether all that were to be looked at have been, and are alike."""
+        return not self.is_mixed and self.count >= self._most
+
+
+def _kind(record: Record) -> tuple[Outcome, int | None, str | None]:
+    return record.outcome, record.status, record.host

@@ -47,6 +47,8 @@ class Recording:
         self._ended = asyncio.Event()
         self._uncommitted: set[asyncio.Event] = set()
         self.no_calls: dict[tuple[str | int | None, ...], Record] = {}
+        self.overhear: Callable[[Record], None] | None = None
+        """Told of each record when it is handed in: for who cannot wait until it is durable, as all others should."""
         self._listeners: list[tuple[Callable[[Record], None], Callable[[], None]]] = []
         self.listen(acknowledged)
         self._writer = Writer(
@@ -70,6 +72,8 @@ class Recording:
         """The same for a caller that cannot wait."""
         self._hide(record)
         self._writer.put(record)
+        if self.overhear is not None:
+            self.overhear(record)
         if record.outcome in NOT_A_CALL:
             self.no_calls.pop((record.source, record.line, record.uuid, record.parent), None)
         elif record.ticket is not None:

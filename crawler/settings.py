@@ -84,6 +84,7 @@ ITEM_PIPELINES_BASE = {
 }
 EXTENSIONS_BASE = {
     "crawler.extensions.keeper.RunKeeper": 0,
+    "crawler.extensions.early.FailEarly": 10,  # as Echo
     "crawler.extensions.echo.Echo": 10,  # after the keeper, whose run it listens to
     "crawler.extensions.timeline.Timeline": 10,
     "crawler.extensions.ticker.Ticker": 10,

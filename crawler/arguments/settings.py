@@ -80,6 +80,11 @@ SETTINGS: Final = (
         "addresses; `any`. But for `any`, never link-local and metadata addresses",
     ),
     ready(
+        "APIFETCH_FAIL_EARLY", whole(0), default="50", setting="APIFETCH_FAIL_EARLY",
+        says="calls at the beginning after which the run stops when all were answered by one host, and failed, with "
+        "the same status; 0: never",
+    ),
+    ready(
         "APIFETCH_REFUSED_WINDOW", whole(0), default="50", setting="APIFETCH_REFUSED_WINDOW",
         says="calls in a row that a host answers with 401 or 403, after which the credentials are read again and "
         "tried; 401 for what the arguments say does it at once; 0: never, they are answers as others are",

@@ -15,6 +15,7 @@ from scrapy import signals
 from scrapy.exceptions import CloseSpider, NotConfigured
 
 from crawler.accounting import ExitCode
+from crawler.credentials import REFUSING
 from crawler.exceptions import ApiFetchError, ListError, OtherListError, OtherRunError, SecretError, StoreError
 from crawler.extensions.planning import plan_of
 from crawler.extensions.runlog import RunLog
@@ -228,9 +229,9 @@ def _exit_code(run: Run, stop_reason: str | None) -> ExitCode:
         return ExitCode.USAGE
     if stop_reason == "start_error":
         return ExitCode.BUG
-    if stop_reason == "credentials":
-        return ExitCode.CREDENTIALS
     code = run.tally.exit_code(run.plan.tolerance, complete=stop_reason is None)
-    if code is ExitCode.NOT_OK and run.is_refused:
+    if stop_reason == "credentials" or (code is ExitCode.NOT_OK and run.is_refused):
         return ExitCode.CREDENTIALS
+    if stop_reason == "fail_early" and set(run.tally.statuses) <= REFUSING:
+        return ExitCode.CREDENTIALS  # there are none
     return code
