@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _NO_HOST: Final = re.compile(rb"\s*https?://(?:[/?#]|\s*$)", re.IGNORECASE)  # RFC 9110, 4.2.1; a path to urljoin
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _OF_THE_BODY: Final = ("Content-Type", "Content-Length", "Content-Encoding", "Content-Language", "Content-Location")
 _OF_THE_PROXY: Final = ("proxy", "_auth_proxy", "_scheme_proxy")  # HttpProxyMiddleware sets them anew per scheme
 
@@ -101,8 +100,7 @@ def _is_wanted(request: Request, status: int) -> bool:
 
 
 def _redirected(request: Request, status: int, here: Target, there: Target) -> Request:
-    scheme, old_scheme = _scheme(there), _scheme(here)
-    if old_scheme == "https" and scheme == "http":
+    if here.scheme == "https" and there.scheme == "http":
         raise BadRedirectError("it leads from https to http")
     becomes_get = (status in {301, 302} and request.method == "POST") or (
         status == 303 and request.method not in {"GET", "HEAD"}
@@ -113,26 +111,17 @@ def _redirected(request: Request, status: int, here: Target, there: Target) -> R
         for name in _OF_THE_BODY:
             redirected.headers.pop(name, None)
     redirected.headers.pop("Referer", None)
-    if scheme != old_scheme:
+    if here.scheme != there.scheme:
         redirected.headers.pop("Proxy-Authorization", None)
         for name in _OF_THE_PROXY:
             redirected.meta.pop(name, None)
-    if _origin(here, old_scheme) != _origin(there, scheme):
+    if here.origin != there.origin:
         if redirected.body or redirected.method not in {"GET", "HEAD"}:
             raise BadRedirectError(f"it asks to send {redirected.method} to another origin, {there.host}")
         redirected.headers.clear()
         redirected.cookies = {}
         redirected.meta.pop("download_slot", None)  # the downloader's word for the host that it left
     return redirected
-
-
-def _scheme(target: Target) -> str:
-    return target.target.partition(":")[0].lower()
-
-
-def _origin(target: Target, scheme: str) -> tuple[str, str, int]:
-    """Scheme, host, port (RFC 6454)."""
-    return scheme, target.host, target.port or _DEFAULT_PORTS[scheme]
 
 
 class AttemptMiddleware:

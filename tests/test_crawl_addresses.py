@@ -128,6 +128,41 @@ def test_a_name_that_was_outside_does_not_turn_inwards(world: World, handler: st
     assert connected == {PUBLIC: 1, f"{PUBLIC} /close/0": 1}
 
 
+FOLLOWER: Final = """
+from scrapy import Request
+
+from crawler.spiders.apifetch import ApiFetchSpider
+
+
+class Follower(ApiFetchSpider):
+    name = "follower"
+
+    def parse(self, response):
+        if response.url.endswith("e/links") and "followed" not in response.url:
+            for host in ("inside.example", "loop.example", "public.example"):
+                yield Request(f"http://{host}/followed?{response.url.partition('//')[2]}")
+"""
+
+
+@needs_a_world
+def test_a_page_leads_no_further_in_than_the_api_is(world: World) -> None:
+    """What `parse` yields is most often a link that the API gave."""
+    (world.crawl.cwd / "follower.py").write_text(FOLLOWER)
+    (world.crawl.cwd / "my_settings.py").write_text(
+        "from crawler.settings import *\nSPIDER_MODULES = ['crawler.spiders', 'follower']\n"
+    )
+    urls = ["http://public.example/links", "http://inside.example/links"]
+    result, _ = world(urls, spider="follower", settings_module="my_settings")
+    audit(result, 8)
+    rows = result.rows("select url, outcome from records where parent is not null")
+    ok = {row["url"].partition("//")[2] for row in rows if row["outcome"] == "ok"}
+    assert ok == {
+        "public.example/followed?public.example/links", "public.example/followed?inside.example/links",
+        "inside.example/followed?inside.example/links",
+    }  # fmt: skip
+    assert {row["outcome"] for row in rows} == {"ok", "forbidden_address"}
+
+
 @needs_a_world
 def test_public_means_that_nothing_else_is_called_and_any_that_all_is(world: World) -> None:
     urls = ["http://inside.example/1", "http://127.1/2", "http://public.example/3", "http://both.example/4"]

@@ -23,6 +23,9 @@ class Follower(ApiFetchSpider):
             yield {"page": page["page"], "chain": page["chain"]}
             if page["next"]:
                 yield response.follow(page["next"], callback=self.parse_page, cb_kwargs={"above": [page["page"]]})
+        elif "/items/away" in response.url:
+            yield response.follow(response.url.replace("127.0.0.1", "localhost").replace("/items/away", "/echo/away"))
+            yield response.follow("/echo/home")
         elif "/items/fork" in response.url:
             for path in ("/items/a", "/items/b", "/items/a", "/fail/c?times=1", "/items/d?q=%7e#x"):
                 yield response.follow(path, callback=self.parse_leaf, errback=self.leaf_failed)
@@ -76,6 +79,20 @@ def test_a_chain_of_pages_is_followed_with_its_arguments(api: ApiServer, crawl: 
     assert audit(everything, 0)["equation"] == equation
     assert set(api.seen().values()) == {2}
     assert len(everything.rows()) == 8
+
+
+def test_a_link_to_another_origin_takes_no_headers_and_params_there(api: ApiServer, crawl: Crawl) -> None:
+    """Unless `hosts` names it."""
+    how = {**follower(crawl), "headers": '{"X-Mine": "mine"}', "params": '{"pin": "mine"}', "save": "raw"}
+    found = []
+    for out, hosts in (("bare", None), ("named", f"{api.netloc},{api.netloc.replace('127.0.0.1', 'localhost')}")):
+        result = crawl([api.url("/items/away")], out=out, hosts=hosts, **how)
+        audit(result, 0)
+        calls = [json.loads(path.read_bytes()) for path in result.files()]
+        found.append({call["target"]: dict(call["headers"]).get("X-Mine") for call in calls if "target" in call})
+    bare, named = found
+    assert bare == {"/echo/away": None, "/echo/home?pin=mine": "mine"}
+    assert named == {"/echo/away?pin=mine": "mine", "/echo/home?pin=mine": "mine"}
 
 
 def test_a_page_that_failed_goes_on_where_it_stopped(api: ApiServer, crawl: Crawl) -> None:

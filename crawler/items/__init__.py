@@ -5,7 +5,7 @@ Owns: what a call is, its name (uuid), the outcomes, and the keys that adapters 
 """
 
 from crawler.items.entry import BadLine, Entry, uuid5_bytes, uuid_text
-from crawler.items.keys import HOST, NOT_BEFORE, PUT_BACK, REACH, REFUSALS, TICKET
+from crawler.items.keys import HOST, NOT_BEFORE, PUT_BACK, REACH, REFUSALS, STRANGER, TICKET
 from crawler.items.outcomes import IDEMPOTENT, NO_USABLE_ANSWER, NOT_A_CALL, Outcome
 from crawler.items.record import Prior, Record, Ticket
 
@@ -18,6 +18,7 @@ __all__ = [
     "PUT_BACK",
     "REACH",
     "REFUSALS",
+    "STRANGER",
     "TICKET",
     "BadLine",
     "Entry",

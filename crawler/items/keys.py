@@ -14,7 +14,10 @@ PUT_BACK: Final = "apifetch_put_back"
 """``request.meta`` key: the scheduler gave the request out, but its time has not come after all."""
 
 REACH: Final = "apifetch_reach"
-"""``request.meta`` key: how far in a redirect may lead, a Scope's number; absent for the call of a line."""
+"""``request.meta`` key: how far in a redirect or a page may lead, a Scope's number; absent for the call of a line."""
+
+STRANGER: Final = "apifetch_stranger"
+"""``request.meta`` key: a page of another origin led there, so nothing of the arguments goes along."""
 
 HOST: Final = "download_slot"
 """``request.meta`` key, Scrapy's: the host whose limits count. Scheduler and downloader fill it in."""

@@ -39,6 +39,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _ILLEGAL: Final = re.compile(rf'({_PLACEHOLDER})|%(?![0-9A-Fa-f]{{2}})|[ "<>\\^`{{|}}]|[^\x00-\x7f]+')
 _ILLEGAL_IN_USERINFO: Final = re.compile(r'[ "<>\\^`{|}\[\]]')
 _HOST_CHARS: Final = 253  # RFC 1035, section 2.3.4, without the final dot
+_OWN_PORTS: Final = {"http": 80, "https": 443}
 _LOOKS_LIKE_A_HOST: Final = re.compile(rf"((?:localhost|[A-Za-z0-9_-]+\.{_LABELS})(?::[0-9]+)?)(?:[/?].*)?")
 
 
@@ -55,6 +56,16 @@ class Target:
     authorization: str | None
     host: str
     port: int | None
+
+    @property
+    def scheme(self) -> str:
+        """`http` or `https`."""
+        return self.target.partition(":")[0].lower()
+
+    @property
+    def origin(self) -> tuple[str, str, int]:
+        """Scheme, host, port (RFC 6454)."""
+        return self.scheme, self.host, self.port or _OWN_PORTS[self.scheme]
 
 
 def check_url(text: str) -> Target:

@@ -18,10 +18,10 @@ from scrapy.settings import SETTINGS_PRIORITIES
 from crawler.arguments import ARGUMENTS, SETTINGS, Configured, read_arguments
 from crawler.descriptors import workers_that_fit
 from crawler.exceptions import ListError, StoppedError, StoreError
-from crawler.items import IDEMPOTENT, TICKET, Outcome, Record, Ticket, uuid_text
+from crawler.items import IDEMPOTENT, STRANGER, TICKET, Outcome, Record, Ticket, uuid_text
 from crawler.sources import check_url
 from crawler.sources.feed import Feed
-from crawler.spiders.following import RECORD, child_of, no_record, outputs
+from crawler.spiders.following import RECORD, bounds, child_of, no_record, outputs
 from crawler.spiders.outcomes import outcome_of_exception, outcome_of_response
 from crawler.spiders.records import make_record
 
@@ -135,9 +135,9 @@ class ApiFetchSpider(Spider):
 
     def _request(self, ticket: Ticket) -> Request:
         entry = ticket.entry
-        headers: Sequence[tuple[str, str]] = self.headers
+        headers: Sequence[tuple[str, str]] = () if STRANGER in ticket.request_meta else self.headers
         if entry.headers or entry.authorization is not None or self.key_header is not None:
-            headers = self._own_headers(ticket)
+            headers = self._own_headers(ticket, headers)
         meta: dict[str, Any] = {**ticket.request_meta, TICKET: ticket, "verbatim_url": True}
         return Request(
             entry.target,
@@ -151,10 +151,10 @@ class ApiFetchSpider(Spider):
             dont_filter=True,
         )
 
-    def _own_headers(self, ticket: Ticket) -> list[tuple[str, str]]:
+    def _own_headers(self, ticket: Ticket, common: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
         entry, key = ticket.entry, self.key_header
         own = {name.lower() for name, _ in entry.headers}
-        headers = [header for header in self.headers if header[0].lower() not in own]
+        headers = [header for header in common if header[0].lower() not in own]
         headers += entry.headers
         if entry.authorization is not None and "authorization" not in own:
             headers.append(("Authorization", entry.authorization))
@@ -208,7 +208,9 @@ class ApiFetchSpider(Spider):
                     if item is not record:
                         items.append(no_record(item))
                     continue
-                child = self._checked(self.run.follow(child_of(item, record, self)))
+                page = child_of(item, record, self)
+                page.request_meta = {**page.request_meta, **bounds(item, result.request, record, self)}
+                child = self._checked(self.run.follow(page))
                 if isinstance(child, Ticket):
                     children.append(child)
                     requests.append(self._request(child))

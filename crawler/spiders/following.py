@@ -5,20 +5,27 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Iterable
 from inspect import isawaitable
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from scrapy.exceptions import UnsupportedURLSchemeError
 
 from crawler.exceptions import ArgumentError, BadURLError
-from crawler.items import TICKET, Entry, Record, Ticket
+from crawler.items import REACH, STRANGER, TICKET, Entry, Record, Ticket
 from crawler.secrets import mask_url
 from crawler.sources import check_url
 
 if TYPE_CHECKING:
     from scrapy import Request, Spider
 
+    from crawler.spiders.apifetch import ApiFetchSpider
+
 RECORD = "record"
 """`response.meta` key under which `parse` finds the Record of the response."""
+
+
+OURS = frozenset({TICKET, RECORD, REACH, STRANGER, "verbatim_url"})
+"""Keys of `request.meta` that a page does not hand on as they are, when its own meta is given to the next one."""
 
 
 async def outputs(result: Any) -> AsyncIterator[Any]:
@@ -56,7 +63,7 @@ def child_of(request: Request, record: Record, spider: Spider) -> Ticket:
         url=request.url, target=target.target, authorization=target.authorization, line=None,
         method=request.method, headers=headers, body=request.body,
     )  # fmt: skip
-    meta = {name: value for name, value in request.meta.items() if name not in {TICKET, RECORD, "verbatim_url"}}
+    meta = {name: value for name, value in request.meta.items() if name not in OURS}
     for name, value in (("cb_kwargs", request.cb_kwargs), ("meta", meta)):
         _require_json(name, value)
     return Ticket(
@@ -64,6 +71,23 @@ def child_of(request: Request, record: Record, spider: Spider) -> Ticket:
         callback=_method_name(spider, request.callback), errback=_method_name(spider, request.errback),
         cb_kwargs=request.cb_kwargs, request_meta=meta,
     )  # fmt: skip
+
+
+def bounds(child: Request, page: Request, record: Record, spider: ApiFetchSpider) -> dict[str, Any]:
+    """What of a page's bounds holds for a request that it led to, as `request.meta` of that one.
+
+    As for redirects: what an API says leads no further in than the API is, and without `hosts` nothing of the
+    arguments goes to another origin.
+    """
+    here, there = check_url(page.url), check_url(child.url)
+    found: dict[str, Any] = {name: page.meta[name] for name in (REACH, STRANGER) if name in page.meta}
+    if here.host != there.host:
+        address = None if record.ip is None or page.meta.get("proxy") else ip_address(record.ip)
+        reach = int(spider.run.guard.reach(here.host, address))
+        found[REACH] = min(reach, found.get(REACH, reach))
+    if here.origin != there.origin and spider.hosts is None:
+        found[STRANGER] = True
+    return found
 
 
 def _method_name(spider: Spider, callback: Any) -> str | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from crawler.exceptions import ForbiddenHostError
-from crawler.items import TICKET
+from crawler.items import STRANGER, TICKET
 from crawler.secrets import fill, filled_query, is_key_name, mask_url, names_in
 from crawler.wire.passing import fill_line
 
@@ -114,7 +114,8 @@ class Filling:
 
 def _is_as_listed(request: Request) -> bool:
     """Whether it is a call of the list or of a page, and not where one was redirected to."""
-    return TICKET in request.meta and not request.meta.get("redirect_times")
+    meta = request.meta
+    return TICKET in meta and not meta.get("redirect_times") and STRANGER not in meta
 
 
 def _is_key(name: str) -> bool:
