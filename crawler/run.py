@@ -232,7 +232,10 @@ class Run:
             "exit_code": exit_code, "stop_reason": stop_reason, "resume_at": self.resume_at, "urls": self.plan.shown,
             "started_at": self._started_at, "written_at": runs.now(), "pid": os.getpid(),
             "equation": self.tally.equation(),
-            "run": self.tally.summary(seconds, rests=self.traffic.rests), "bottleneck": self._bottleneck(seconds),
+            "run": {
+                **self.tally.summary(seconds, rests=self.traffic.rests), "retry_budget": self.traffic.retry_budget(),
+            },
+            "bottleneck": self._bottleneck(seconds),
             "hosts": _found(self.traffic.profiles()),
             "arguments": dict(self.plan.arguments), "versions": dict(self.plan.versions),
         }  # fmt: skip

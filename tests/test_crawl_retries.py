@@ -134,7 +134,10 @@ def test_a_refusal_costs_no_retry_but_does_not_go_on_for_ever(crawl: Crawl) -> N
 def test_a_failure_that_stays_costs_retries_and_is_recorded(crawl: Crawl) -> None:
     with Scripted(lambda heard: Says(500) if heard.path == "/a" else HANG_UP) as server:
         result = crawl([server.url("/a"), server.url("/b")], retries=3)
-    audit(result, 4)
+    summary = audit(result, 4)
+    budget = summary["run"]["retry_budget"]
+    assert (budget["per_success"], budget["per_s"], budget["reserve"]) == (0.2, 10.0, 100.0)
+    assert 94 <= budget["lowest"] <= 99
     # what dies on a kept connection is sent once more by the handlers themselves
     assert [row["attempts"] for row in result.rows()] == [4, 4]
     assert server.times("/a") == 4

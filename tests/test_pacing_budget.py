@@ -98,3 +98,14 @@ def test_what_has_no_order_or_no_room_is_refused() -> None:
         Resting[int](1).push(float("nan"), 1)
     with pytest.raises(ValueError, match="1 or more"):
         Resting[int](0)
+
+
+def test_the_fewest_that_were_left_are_remembered() -> None:
+    budget = RetryBudget(ratio=1.0, least_per_s=1.0, reserve=3.0)
+    budget.take(0.0)
+    budget.take(0.0)
+    budget.succeeded()
+    assert budget.lowest == 1.0
+    for _ in range(9):  # in spite of next_at()
+        budget.take(0.0)
+    assert budget.lowest == 0.0

@@ -29,6 +29,8 @@ class RetryBudget:
         self._least_per_s = least_per_s
         self._reserve = reserve
         self._tokens = reserve
+        self.lowest = reserve
+        """The fewest tokens that there were; at 0 retries have had to wait for it."""
         self._filled_s: float | None = None
 
     def succeeded(self) -> None:
@@ -46,6 +48,7 @@ class RetryBudget:
         """Count a retry that goes. One that goes in spite of next_at() makes the others wait longer."""
         self._fill(now_s)
         self._tokens -= 1.0
+        self.lowest = min(self.lowest, max(0.0, self._tokens))
 
     def _fill(self, now_s: float) -> None:
         if self._filled_s is not None and now_s > self._filled_s:

@@ -67,7 +67,7 @@ class Host:
         self._rate = RateLimiter(policy.rate) if policy.rate is not None else None
         self._pace = LearnedPace()
         self._allowance = Allowance()
-        self._budget = RetryBudget(
+        self.budget = RetryBudget(
             ratio=policy.retry_ratio, least_per_s=policy.retries_per_s, reserve=policy.retry_reserve
         )
         self._rests_until_s = -math.inf
@@ -108,7 +108,7 @@ class Host:
     def retry_when(self, now_s: float, on_way: int = 0) -> float | None:
         """Whether a retry may go: as when(), with the budget for retries besides."""
         at_s = self.when(now_s, on_way)
-        budget_s = self._budget.next_at(now_s)
+        budget_s = self.budget.next_at(now_s)
         if budget_s <= now_s:
             return at_s
         return budget_s if at_s is None else max(at_s, budget_s)
@@ -131,7 +131,7 @@ class Host:
         if self._rate is not None:
             self._rate.take(now_s)
         if retry:
-            self._budget.take(now_s)
+            self.budget.take(now_s)
         return self._limiter.started(now_s)
 
     def ended(self, call: Call, now_s: float, ending: Ending) -> None:
@@ -158,7 +158,7 @@ class Host:
     def _succeeded(self, call: Call, now_s: float) -> None:
         self._limiter.succeeded(call, now_s)
         self._pace.succeeded(call.at_s)
-        self._budget.succeeded()
+        self.budget.succeeded()
         self._errors = self._rounds = 0
         self._down_since_s = None
 
@@ -218,7 +218,7 @@ class Host:
             Held(Hold.ASKED, self._rests_until_s, self._asked_by),
             Held(Hold.HEADERS, self._allowance.next_at(now_s), self._allowance.said_by),
             Held(Hold.REFUSED, self._pace.next_at(now_s)),
-            Held(Hold.RETRIES, self._budget.next_at(now_s) if retry else now_s),
+            Held(Hold.RETRIES, self.budget.next_at(now_s) if retry else now_s),
         ]
         if self._rate is not None:
             holds.append(Held(Hold.RATE, self._rate.next_at(now_s), str(self._policy.rate)))

@@ -111,6 +111,15 @@ class Traffic(Queues[T]):
 
     # For the report, and for the next run
 
+    def retry_budget(self) -> dict[str, float]:
+        """Give what retries a host is allowed, and the fewest that any host had left, as docs/output.md has it."""
+        policy = self.policy
+        lowest = min((lane.host.budget.lowest for lane in self._lanes.values()), default=policy.retry_reserve)
+        return {
+            "per_success": policy.retry_ratio, "per_s": policy.retries_per_s, "reserve": policy.retry_reserve,
+            "lowest": round(lowest, 1),
+        }  # fmt: skip
+
     def limit(self, most: int) -> int:
         """Give how many calls at once are allowed at this moment, at most *most*."""
         return min(most, sum(lane.host.limit for lane in self._lanes.values()))
