@@ -33,7 +33,7 @@ from crawler.store.bits import Bits
 from crawler.store.exports import write_lists, write_metrics, write_summary
 from crawler.store.files import Files
 from crawler.store.ledger import NAME, Ledger
-from crawler.store.place import Place
+from crawler.store.place import Place, is_shared
 from crawler.store.resume import Duplicate, Resume
 from crawler.store.schema import State
 from crawler.store.writer import Orders
@@ -183,6 +183,11 @@ class Run:
 
     def count_lines(self, *, to_end: bool) -> None:
         self.tally.lines_read, self.tally.read_to_end = self.source.count, to_end
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether others may change what is in the output directory."""
+        return is_shared(self._place.fd)
 
     def _hide(self, record: Record) -> None:
         hide(record, self.plan.secrets)

@@ -187,6 +187,27 @@ def test_a_password_in_a_url_is_sent_and_kept_only_where_it_is_asked_again(api: 
     assert urls[1] in asked["request"]
 
 
+def test_what_is_forgotten_is_gone_and_what_others_planted_is_not_followed(api: ApiServer, crawl: Crawl) -> None:
+    """A failed call's key goes from the ledger's file with its success; a link in the folder leads nowhere."""
+    out = crawl.cwd / "out" / "items"
+    out.mkdir(parents=True)
+    out.chmod(0o777)
+    (out / "run.log").symlink_to(crawl.cwd / "elsewhere")
+    urls = [api.url("/fail/1?times=1&key=of-the-list-itself")]
+    first = crawl(urls, retries=0, env={"SSLKEYLOGFILE": str(crawl.cwd / "keys")})
+    assert first.returncode == 8
+    assert b"of-the-list-itself" in (out / "ledger.sqlite").read_bytes()
+    assert not (crawl.cwd / "elsewhere").exists()
+    for text in ("WARNING: no run.log", "chmod o-w", "can read all calls over TLS"):
+        assert text in first.stderr
+    (out / "run.log").unlink()
+    out.chmod(0o700)
+    second = crawl(urls)
+    audit(second, 0)
+    assert traces(second, "of-the-list-itself") == []
+    assert "WARNING" not in second.stderr
+
+
 def test_a_list_that_someone_else_wrote_gets_nothing(api: ApiServer, crawl: Crawl) -> None:
     """Neither what the environment holds, nor a file, nor a host that was not meant."""
     lines = [

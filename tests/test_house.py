@@ -288,7 +288,27 @@ def every_module_opens_with_its_law(module: Module) -> Iterator[str]:
         yield f"{module.name} has no opening docstring"
 
 
+CODE_FROM_DATA = {"pickle", "marshal", "shelve", "dill", "os.system", "os.popen", "subprocess.getoutput"}
+"""Modules and functions that make code, or a shell's words, of what somebody else may have written."""
+
+
+def no_data_becomes_code(module: Module) -> Iterator[str]:
+    """No pickle, no eval, no shell."""
+    bound = _bound_by_imports(module)
+    for node in ast.walk(module.tree):
+        match node:
+            case ast.Call(func=ast.Name(id="eval" | "exec" | "compile" as called)):
+                yield f"{module.name} calls {called}()"
+            case ast.Call(func=func, keywords=words):
+                if (name := _dotted(func, bound)) in CODE_FROM_DATA:
+                    yield f"{module.name} calls {name}()"
+                if any(word.arg == "shell" and getattr(word.value, "value", True) for word in words):
+                    yield f"{module.name} runs a shell"
+    yield from (f"{module.name} imports {name}" for name in imports(module) if name.split(".")[0] in CODE_FROM_DATA)
+
+
 RULES: list[Rule] = [
+    no_data_becomes_code,
     every_room_is_known,
     pure_rooms_know_no_framework,
     pure_rooms_know_only_pure_rooms,
@@ -314,6 +334,13 @@ def test_every_folder_with_code_is_a_package() -> None:
 
 
 BREACHES: dict[Rule, dict[str, str]] = {
+    no_data_becomes_code: {
+        "crawler.a": "import pickle",
+        "crawler.b": "from marshal import loads",
+        "crawler.c": "eval(text)",
+        "crawler.d": "import os as o\no.system('x')",
+        "crawler.e": "subprocess.run(words, shell=True)",
+    },
     every_room_is_known: {"crawler.attic": ""},
     pure_rooms_know_no_framework: {
         "crawler.items": "import scrapy",
@@ -349,6 +376,9 @@ BREACHES: dict[Rule, dict[str, str]] = {
 }
 
 LOOKALIKES: dict[Rule, dict[str, str]] = {
+    no_data_becomes_code: {
+        "crawler.a": "re.compile(x)\nself.eval(y)\nsubprocess.run(words, shell=False)\n'import pickle'",
+    },
     every_room_is_known: {"crawler": ""},
     pure_rooms_know_no_framework: {
         "crawler.items": "import scrapyd, redistribute",

@@ -28,7 +28,8 @@ def target(path: Path, packing: str | None) -> Iterator[IO[bytes]]:
         return
     partial = path.with_name(f".{path.name}.tmp")
     try:
-        with partial.open("wb") as plain, _packed(plain, packing) as file:
+        partial.unlink(missing_ok=True)  # a killed export's; were it a link, it would not be followed
+        with partial.open("xb") as plain, _packed(plain, packing) as file:
             yield file
         partial.replace(path)
     except BrokenPipeError:

@@ -91,6 +91,8 @@ class RunKeeper:
         except ApiFetchError as exc:
             self._refuse(exc)
             raise
+        if self._run.is_shared:
+            logger.warning("Every user of this computer may change what is in %s: chmod o-w it", plan.out)
         self._log = RunLog(plan.out, self._crawler.settings, plan.secrets)
         spider.run = self._run  # type: ignore[attr-defined]  # where spider, pipeline and middlewares find it
         for line in opening(self._run):

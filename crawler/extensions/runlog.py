@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from crawler.secrets import MaskFilter
 
@@ -50,6 +51,11 @@ def _open(path: Path) -> logging.Handler:
 
 class _LogFile(logging.FileHandler):
     """A log that a full disk may cut: every line stands on stderr too, so it is not worth a traceback a line."""
+
+    def _open(self) -> Any:
+        """As logging's own, but a link that stands there is not followed."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        return os.fdopen(os.open(self.baseFilename, flags, 0o666), self.mode, encoding=self.encoding)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
         if not isinstance(sys.exception(), OSError):

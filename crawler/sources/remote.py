@@ -11,7 +11,7 @@ import os
 import ssl
 import time
 from http.client import HTTPException
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.error import HTTPError, URLError
 from urllib.request import (
     HTTPDefaultErrorHandler,
@@ -57,7 +57,8 @@ def download(url: str, directory: Path, *, ca_file: str | None = None, max_bytes
     partial = folder / ".download"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
+        partial.unlink(missing_ok=True)  # a killed run's; were it a link, it would not be followed
+        with partial.open("xb") as file:
             _fetch(url, file.fileno(), ca_file=ca_file, max_bytes=max_bytes)
             os.fsync(file.fileno())
         if path.exists() and filecmp.cmp(partial, path, shallow=False):
@@ -79,6 +80,17 @@ def download(url: str, directory: Path, *, ca_file: str | None = None, max_bytes
     return str(path)
 
 
+class Redirects(HTTPRedirectHandler):
+    """Follows as the calls do: not from https to http, where anybody on the way could write the list."""
+
+    def redirect_request(  # noqa: PLR0917  # urllib's signature
+        self, req: Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> Request | None:
+        if req.full_url.lower().startswith("https:") and not newurl.lower().startswith("https:"):
+            raise ListError(f"{mask_url(req.full_url)}: it redirects from https to http, where anybody could change it")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
 def _fetch(url: str, fd: int, *, ca_file: str | None, max_bytes: int) -> None:
     try:
         target = check_url(url)
@@ -91,7 +103,7 @@ def _fetch(url: str, fd: int, *, ca_file: str | None, max_bytes: int) -> None:
     opener = OpenerDirector()  # without the handlers of ftp, file and data: a redirect must not lead there
     for handler in (
         ProxyHandler(), HTTPHandler(), HTTPSHandler(context=ssl.create_default_context(cafile=cafile)),
-        HTTPRedirectHandler(), HTTPErrorProcessor(), HTTPDefaultErrorHandler(), UnknownHandler(),
+        Redirects(), HTTPErrorProcessor(), HTTPDefaultErrorHandler(), UnknownHandler(),
     ):  # fmt: skip
         opener.add_handler(handler)
     deadline_s = time.monotonic() + WHOLE_S

@@ -87,6 +87,7 @@ class Ledger:
                 "journal_mode=WAL",
                 # NORMAL never corrupts, and loses no commit to a killed process.
                 f"synchronous={'FULL' if self._durable else 'NORMAL'}",
+                "secure_delete=1",  # a request that is forgotten, with its keys, is not left in free pages
                 "fullfsync=1",  # macOS: fsync(2) stops at the drive's cache there
                 f"cache_size=-{CACHE_KIB}",
                 f"wal_autocheckpoint={CHECKPOINT_PAGES}",

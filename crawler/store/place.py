@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -86,6 +87,12 @@ def _probe(directory: Path, fd: int) -> None:
         os.close(ignore)
     if not os.access(directory, os.W_OK | os.X_OK):
         raise StoreError(f"output directory {directory}: no permission to write")
+
+
+def is_shared(fd: int) -> bool:
+    """Whether every user of this computer may put files into an open directory, and replace what is there."""
+    mode = os.fstat(fd).st_mode
+    return bool(mode & stat.S_IWOTH) and not mode & stat.S_ISVTX
 
 
 def _sync_way(directory: Path) -> None:

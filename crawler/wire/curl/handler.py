@@ -284,6 +284,6 @@ def _warn_about_key_log() -> None:
     if path:
         try:
             with open(path, "ab"):  # noqa: PTH123  # only to see whether libcurl can
-                return
+                logger.warning("SSLKEYLOGFILE is set: who reads %s can read all calls over TLS", path)
         except OSError as exc:
             logger.warning("Cannot write TLS session keys to %s: %s", path, exc.strerror)
