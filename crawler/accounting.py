@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
-from crawler.items import NO_USABLE_ANSWER, NOT_A_CALL, Outcome
+from crawler.items import NO_FAILURE, NO_USABLE_ANSWER, Outcome
 
 if TYPE_CHECKING:
     from crawler.items import Record
@@ -85,7 +85,7 @@ class Tally:
     @property
     def failed(self) -> int:
         """Calls that were made, or refused, and are not ok."""
-        return sum(n for outcome, n in self.outcomes.items() if outcome is not Outcome.OK and outcome not in NOT_A_CALL)
+        return sum(n for outcome, n in self.outcomes.items() if outcome not in NO_FAILURE)
 
     @property
     def left(self) -> int | None:
@@ -95,7 +95,7 @@ class Tally:
         return self.lines_read - sum(self.lines.values()) + self.followed_total - sum(self.followed.values())
 
     def equation(self) -> dict[str, int | str]:
-        """Lines + followed = ok + failed + invalid + duplicate + left."""
+        """Lines + followed = ok + failed + invalid + duplicate + erased + left."""
         done = self.outcomes
         return {
             "lines": self.lines_read if self.read_to_end else "unknown",
@@ -104,6 +104,7 @@ class Tally:
             "failed": self.failed,
             "invalid": done[Outcome.INVALID],
             "duplicate": done[Outcome.DUPLICATE],
+            "erased": done[Outcome.ERASED],
             "left": "unknown" if self.left is None else self.left,
         }
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.harness import CrawlResult, Output
 
-NO_CALL = {"invalid", "duplicate", "pending", "sent"}
+NO_CALL = {"invalid", "duplicate", "erased", "pending", "sent"}
 """Outcomes of rows that failed.jsonl does not repeat, with `ok`."""
 
 
@@ -36,11 +36,11 @@ def audit(result: CrawlResult, code: int, *, tracebacks: int = 0) -> dict[str, A
 
 
 def close_equation(equation: dict[str, int | str]) -> None:
-    """Lines + followed = ok + failed + invalid + duplicate + left, unless the list was not read to its end."""
+    """Lines + followed = ok + failed + invalid + duplicate + erased + left, unless the list was not read to its end."""
     if equation["lines"] == "unknown":
         assert equation["left"] == "unknown"
         return
-    right = [equation[name] for name in ("ok", "failed", "invalid", "duplicate", "left")]
+    right = [equation[name] for name in ("ok", "failed", "invalid", "duplicate", "erased", "left")]
     assert int(equation["lines"]) + int(equation["followed"]) == sum(map(int, right)), equation
 
 

@@ -28,6 +28,7 @@ def tally(*outcomes: Outcome, left: int = 0, read_to_end: bool = True) -> Tally:
 MEANS = {
     Outcome.OK: ExitCode.DONE,
     Outcome.DUPLICATE: ExitCode.DONE,
+    Outcome.ERASED: ExitCode.DONE,
     Outcome.INVALID: ExitCode.INVALID,
     **dict.fromkeys(
         (
@@ -119,7 +120,7 @@ def test_lines_and_pages_are_what_became_of_them(
     )  # fmt: skip
     numbers: dict[str, Any] = books.equation()
     assert numbers["left"] == left + pages_left
-    right = sum(numbers[name] for name in ("ok", "failed", "invalid", "duplicate", "left"))
+    right = sum(numbers[name] for name in ("ok", "failed", "invalid", "duplicate", "erased", "left"))
     assert numbers["lines"] + numbers["followed"] == right
 
 

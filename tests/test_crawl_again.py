@@ -50,7 +50,7 @@ def test_duplicates_through_resumed_and_edited_lists(api: ApiServer, crawl: Craw
         calls = len(urls) if duplicates == "fetch" else len(set(urls))
         assert equation == {
             "lines": len(urls), "followed": 0, "ok": calls, "failed": 0, "invalid": 0, "left": 0,
-            "duplicate": len(urls) - calls,
+            "duplicate": len(urls) - calls, "erased": 0,
         }  # fmt: skip
         assert sum(api.seen().values()) == sum(most.values())
     assert sum(row["outcome"] == "ok" for row in result.rows()) == sum(most.values())

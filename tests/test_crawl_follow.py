@@ -117,7 +117,7 @@ def test_a_call_that_a_page_leads_to_once_more_is_a_duplicate(api: ApiServer, cr
     result = crawl(urls, settings={"RETRY_TIMES": 0}, workers=1, **how)
     equation = audit(result, 8)["equation"]
     assert equation == {
-        "lines": 4, "followed": 10, "ok": 5, "failed": 1, "invalid": 0, "duplicate": 8, "left": 0,
+        "lines": 4, "followed": 10, "ok": 5, "failed": 1, "invalid": 0, "duplicate": 8, "erased": 0, "left": 0,
     }  # fmt: skip
     assert len(result.rows()) == 14
     assert sum(api.seen().values()) == 6

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Final
 from crawler.accounting import ExitCode
 from crawler.arguments.settings import SETTINGS
 from crawler.arguments.table import ARGUMENTS, USAGE
-from crawler.items import NO_USABLE_ANSWER, NOT_A_CALL, Outcome
+from crawler.items import NO_FAILURE, NO_USABLE_ANSWER, Outcome
 from crawler.secrets import MIN_MASKED_CHARS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-_NOT_OK: Final = frozenset(Outcome) - NO_USABLE_ANSWER - NOT_A_CALL - {Outcome.OK}
+_NOT_OK: Final = frozenset(Outcome) - NO_USABLE_ANSWER - NO_FAILURE
 
 
 def _listed(outcomes: Collection[Outcome]) -> str:

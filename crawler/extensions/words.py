@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from crawler.accounting import ExitCode
 from crawler.amounts import counted, duration, number, size
-from crawler.items import Outcome
+from crawler.items import NO_FAILURE, Outcome
 from crawler.sources import STDIN, left_out
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def opening(run: Run) -> Iterator[str]:
         return
     if run.begun.by_line:
         done, lines = run.standing.lines, run.standing.lines.total()
-        failed = lines - sum(done[outcome] for outcome in (Outcome.OK, Outcome.INVALID, Outcome.DUPLICATE))
+        failed = lines - sum(done[outcome] for outcome in NO_FAILURE)
         stand = "stands" if lines == 1 else "stand"
         yield (
             f"The ledger (last run {run.begun.last}) has {counted(lines, 'line')} of this list that {stand}: "
@@ -78,6 +78,8 @@ def ending(summary: Mapping[str, Any], out: Path) -> Iterator[str]:
     if this["kept"]:
         yield f"{this['kept']:,} earlier ok records stand, since fetching them again failed"
     left, right = counted(equation["lines"], "line"), ["ok", "failed", "invalid", "duplicate", "left"]
+    if equation["erased"]:
+        right.insert(-1, "erased")
     if equation["followed"]:
         left += f" + {number(equation['followed'])} followed"
     yield f"{left} = " + " + ".join(f"{number(equation[name])} {name}" for name in right)

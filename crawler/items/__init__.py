@@ -6,7 +6,7 @@ Owns: what a call is, its name (uuid), the outcomes, and the keys that adapters 
 
 from crawler.items.entry import BadLine, Entry, uuid5_bytes, uuid_text
 from crawler.items.keys import HOST, NOT_BEFORE, PUT_BACK, REACH, REFUSALS, STRANGER, TICKET
-from crawler.items.outcomes import IDEMPOTENT, NO_USABLE_ANSWER, NOT_A_CALL, Outcome
+from crawler.items.outcomes import IDEMPOTENT, NO_FAILURE, NO_USABLE_ANSWER, NOT_A_CALL, Outcome
 from crawler.items.record import Prior, Record, Ticket
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "IDEMPOTENT",
     "NOT_A_CALL",
     "NOT_BEFORE",
+    "NO_FAILURE",
     "NO_USABLE_ANSWER",
     "PUT_BACK",
     "REACH",

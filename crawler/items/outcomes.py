@@ -27,6 +27,7 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"
     INVALID = "invalid"
     DUPLICATE = "duplicate"
+    ERASED = "erased"
 
 
 NO_USABLE_ANSWER: Final = frozenset(
@@ -46,6 +47,9 @@ NO_USABLE_ANSWER: Final = frozenset(
 
 NOT_A_CALL: Final = frozenset({Outcome.INVALID, Outcome.DUPLICATE})
 """Lines that never became a call: they are derived from the list alone."""
+
+NO_FAILURE: Final = NOT_A_CALL | {Outcome.OK, Outcome.ERASED}
+"""All but calls that were made, or refused, and are not ok. What was erased on purpose counts by itself."""
 
 IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 """Methods that may be repeated without asking (RFC 9110, section 9.2.2)."""

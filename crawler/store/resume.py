@@ -47,13 +47,17 @@ class Duplicate:
     line: int | None
     parent: int | None = None
     source: str | None = None
+    erased: bool = False  # the call was forgotten, so nothing of it is written down again
 
     def record(self, entry: Entry, parent: Ticket | None = None) -> Record:
         """The record of *entry*. parent: of the page that led to it."""
         where = f"line {self.line}" if self.line is not None else "a page that was followed"
         where += f" of {self.source}" if self.source is not None and self.source != entry.source else ""
         ticket = Ticket(entry=entry, uuid=entry.uuid, shown_url=mask_url(entry.url), parent=parent)
-        return Record.of(ticket, Outcome.DUPLICATE, f"the same call as {where}")
+        record = Record.of(ticket, Outcome.DUPLICATE, f"the same call as {where}")
+        if self.erased:
+            record.url, record.key, record.meta = "", None, {}
+        return record
 
 
 @dataclass(slots=True)
@@ -151,7 +155,8 @@ class Resume:
         ticket = None
         if prior is not None:
             if self._counted_elsewhere(prior, entry):
-                return Duplicate(prior.line, prior.parent, self._sources.get(prior.list or 0))
+                erased = prior.outcome is Outcome.ERASED
+                return Duplicate(prior.line, prior.parent, self._sources.get(prior.list or 0), erased)
             self._seen.add(prior.id)
             if self._moves and entry.line is not None:
                 list_id = self._lists[entry.source]

@@ -32,7 +32,7 @@ class Redo:
         return outcome in self.outcomes or (status in self.statuses and outcome in self.answered)
 
 
-_CALLS: Final = frozenset(Outcome) - NOT_A_CALL
+_CALLS: Final = frozenset(Outcome) - NOT_A_CALL - {Outcome.ERASED}
 _SILENT: Final = frozenset({Outcome.TIMEOUT, Outcome.DNS, Outcome.CONNECT, Outcome.TLS, Outcome.RESET})
 _DAMAGED: Final = frozenset({Outcome.TRUNCATED, Outcome.DECODE})
 _PASSING: Final = frozenset({401, 408, 425, 429, *range(500, 600)})

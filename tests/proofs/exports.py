@@ -28,8 +28,8 @@ from crawler.store.ledger import Ledger
 from crawler.store.place import Place
 from tests.stored import MEMORY
 
-BOUND_BYTES: Final = 16 * 1024 * 1024
-"""More for ten times the records: row groups and SQLite's sorter fill up, and then stay as they are."""
+BOUND_BYTES: Final = 32 * 1024 * 1024
+"""More for ten times the records: SQLite's caches (16 MB) and Arrow's pool fill up, and then stay as they are."""
 
 NAMES: Final = ("x.jsonl", "x.jsonl.gz", "x.csv", "x.parquet", "x.warc.gz")
 BATCH: Final = 1000

@@ -270,7 +270,7 @@ def audit(result: Output, api: ApiServer, urls: list[str], trial: Trial) -> None
     summary = result.summary
     assert summary["equation"] == {
         "lines": trial.lines, "followed": trial.rows - trial.lines, "ok": trial.rows, "failed": 0, "invalid": 0,
-        "duplicate": 0, "left": 0,
+        "duplicate": 0, "erased": 0, "left": 0,
     }  # fmt: skip
 
 

@@ -1,0 +1,79 @@
+"""`scrapy forget OUT --uuids FILE`: calls whose bodies and personal columns are to be gone for good."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from scrapy.commands import ScrapyCommand
+from scrapy.exceptions import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+
+
+class Command(ScrapyCommand):
+    requires_project = True
+    requires_crawler_process = False
+
+    def syntax(self) -> str:
+        return "OUT --uuids FILE"
+
+    def short_desc(self) -> str:
+        return "Erase bodies and personal columns of some calls for good; they are never fetched again"
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        super().add_options(parser)
+        parser.add_argument("--uuids", metavar="FILE", help="a uuid a line; - for the standard input")
+
+    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+        # Not at the top: every `scrapy` call loads this module.
+        from crawler.accounting import ExitCode  # noqa: PLC0415
+        from crawler.exceptions import ApiFetchError, OtherRunError, StoreError  # noqa: PLC0415
+
+        if len(args) != 1 or not opts.uuids:
+            raise UsageError("say where, and what: scrapy forget out/items --uuids FILE", print_help=False)
+        try:
+            self.exitcode = _forget(Path(args[0]), read_uuids(opts.uuids))
+        except ApiFetchError as exc:
+            sys.stderr.write(f"scrapy forget: {exc}\n")
+            codes = {OtherRunError: ExitCode.OTHER_RUN, StoreError: ExitCode.DISK}
+            self.exitcode = int(codes.get(type(exc), ExitCode.USAGE))
+
+
+def read_uuids(name: str) -> list[bytes]:
+    """The uuids of a file. Raises ArgumentError: nothing is erased while one of them cannot be read."""
+    from crawler.exceptions import ArgumentError  # noqa: PLC0415
+
+    try:
+        text = sys.stdin.read() if name == "-" else Path(name).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ArgumentError("--uuids", name, f"a file with a uuid a line ({exc})") from exc
+    uuids = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if word := line.strip():
+            try:
+                uuids.append(UUID(word).bytes)
+            except ValueError as exc:
+                raise ArgumentError("--uuids", name, f"a uuid in line {number}, not {word[:50]!r}") from exc
+    return uuids
+
+
+def _forget(out: Path, uuids: list[bytes]) -> int:
+    from crawler.checking import FOUND  # noqa: PLC0415
+    from crawler.store.forgetting import forget  # noqa: PLC0415
+    from crawler.store.ledger import Ledger  # noqa: PLC0415
+    from crawler.store.place import Place  # noqa: PLC0415
+    from crawler.store.reading import identity, open_ledger  # noqa: PLC0415
+
+    with open_ledger(out) as db:  # before the lock: a directory that is none is not to be made one
+        levels = int(identity(db).get("APIFETCH_FOLDER_LEVELS", 1))
+    with closing(Place.take(out)) as place, closing(Ledger(out, durable=True)) as ledger:
+        done = forget(place, ledger, uuids, levels=levels)
+    print(f"Erased: {done.erased:,} calls, {done.files:,} files")
+    for uuid in done.unknown:
+        sys.stderr.write(f"scrapy forget: {uuid} is not in the ledger\n")
+    return FOUND if done.unknown else 0
