@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
-from crawler.items import NO_FAILURE, NO_USABLE_ANSWER, Outcome
+from crawler.items import NO_FAILURE, NO_USABLE_ANSWER, NOT_A_CALL, Outcome
 
 if TYPE_CHECKING:
     from crawler.items import Record
@@ -57,6 +57,7 @@ class Tally:
     files: int = 0
     bytes: int = 0
     kept: int = 0  # ok records that a redo could not replace
+    unchanged: int = 0  # ok records of which the API says that they are what they were
     statuses: Counter[int] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
 
@@ -69,13 +70,15 @@ class Tally:
         self.records += 1
         self.calls += record.attempts
         self.retries += max(record.attempts - 1 - record.redirects, 0)
-        self.kept += kept
+        unchanged = kept and record.unchanged
+        self.unchanged += unchanged
+        self.kept += kept and not unchanged
         if record.location is not None and not kept:
             self.files += 1
             self.bytes += record.bytes or 0
         if record.status is not None:
             self.statuses[record.status] += 1
-        if not record.ok and record.outcome is not Outcome.DUPLICATE:
+        if not record.ok and not unchanged and record.outcome is not Outcome.DUPLICATE:
             self.failures[record.outcome.value] += 1
 
     @property
@@ -133,6 +136,7 @@ class Tally:
             "files": self.files,
             "bytes": self.bytes,
             "kept": self.kept,
+            "unchanged": self.unchanged,
             "statuses": {str(status): n for status, n in sorted(self.statuses.items())},
             "failures": dict(self.failures.most_common()),
         }
@@ -156,7 +160,7 @@ class Beginning:
             return
         if self.first is None:
             self.first = record
-        self.is_mixed |= record.ok or record.status is None or _kind(record) != _kind(self.first)
+        self.is_mixed |= record.ok or record.unchanged or record.status is None or _kind(record) != _kind(self.first)
         self.count += 1
 
     @property

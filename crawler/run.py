@@ -30,6 +30,7 @@ from crawler.sources import download, fingerprint, is_remote, members, open_list
 from crawler.stopping import Stopping
 from crawler.store import runs
 from crawler.store.bits import Bits
+from crawler.store.changes import write_changes
 from crawler.store.exports import write_lists, write_metrics, write_summary
 from crawler.store.files import Files
 from crawler.store.ledger import NAME, Ledger
@@ -99,7 +100,8 @@ class Run:
         self.begun = runs.begin(
             self._ledger,
             runs.Start(
-                path=plan.path, inside=self.inside, fingerprint=fingerprint(urls) if files is None else None,
+                path=plan.path, inside=self.inside, notes_changes=plan.redo.conditional,
+                fingerprint=fingerprint(urls) if files is None else None,
                 members={file: fingerprint(file) for file in files or ()}, identity=plan.identity,
                 by_line=not plan.limit and not plan.number_duplicates, redo=plan.redo_text,
                 arguments=plan.arguments, versions=plan.versions, durability=plan.durability,
@@ -112,6 +114,7 @@ class Run:
         self._resume = Resume(
             self._ledger, run=self.begun.run, redo_base=self.begun.redo_base, redo=plan.redo,
             lists=self.begun.lists, moves=not self.inside, number=plan.number_duplicates,
+            is_kept=lambda prior: prior.location is not None and (plan.out / prior.location).is_file(),
         )  # fmt: skip
         lists = self.begun.lists.items()
         self.standing: Standing = self._resume.survey(
@@ -122,7 +125,9 @@ class Run:
             self.tally.followed.update(self.standing.followed)
             self.tally.followed_total = self.standing.followed.total() + self.standing.followed_open
         write_summary(plan.out, self.summary(exit_code=None, stop_reason=None))
-        orders = Orders(plan.durability, self.begun.run, self.begun.list_id, plan.raw, plan.levels)
+        orders = Orders(
+            plan.durability, self.begun.run, self.begun.list_id, plan.raw, plan.levels, changes=plan.redo.conditional
+        )
         self.recording = Recording(
             self._place, orders, hide=self._hide, acknowledged=self._acknowledge, on_disk_error=self._on_disk_error
         )
@@ -240,7 +245,7 @@ class Run:
             "run": {
                 **self.tally.summary(seconds, rests=self.traffic.rests), "retry_budget": self.traffic.retry_budget(),
             },
-            "bottleneck": self._bottleneck(seconds),
+            "changes": None, "bottleneck": self._bottleneck(seconds),
             "hosts": _found(self.traffic.profiles()),
             "arguments": dict(self.plan.arguments), "versions": dict(self.plan.versions),
         }  # fmt: skip
@@ -260,6 +265,8 @@ class Run:
             if self.recording.error is None:
                 whole = self.tally.read_to_end and not self.inside and not self.plan.limit
                 write_lists(self._ledger, self.plan.out, self.begun.lists.values() if whole else None)
+                if self.plan.redo.conditional:
+                    summary["changes"] = write_changes(self._ledger, self.plan.out)
                 write_summary(self.plan.out, summary)
                 runs.end(self._ledger, self.begun.run, summary, read_to_end=self.tally.read_to_end)
         except StoreError as exc:

@@ -52,6 +52,7 @@ class Answer:
     body: bytes | None = b"{}"
     status: int | None = 200
     pages: tuple[str, ...] = ()
+    etag: str | None = None
 
 
 OK: Final = Answer()
@@ -73,7 +74,7 @@ def ticket(name: str, line: int | None = 1, **fields: Any) -> Ticket:
 
 def answered(call: Ticket, answer: Answer = OK) -> Record:
     record = Record.of(call, answer.outcome)
-    record.status, record.body = answer.status, answer.body
+    record.status, record.body, record.etag = answer.status, answer.body, answer.etag
     return record
 
 

@@ -145,7 +145,8 @@ def test_records_are_counted_by_outcome_and_what_they_cost() -> None:
     summary = books.summary(2.0, rests=2)
     expected = {
         "seconds": 2.0, "calls": 7, "calls_per_s": 3.5, "retries": 3, "rests": 2, "records": 4, "files": 2, "bytes": 27,
-        "kept": 0, "statuses": {"200": 1, "404": 1}, "failures": {"http_error": 1, "timeout": 1, "invalid": 1},
+        "kept": 0, "unchanged": 0, "statuses": {"200": 1, "404": 1},
+        "failures": {"http_error": 1, "timeout": 1, "invalid": 1},
     }  # fmt: skip
     assert summary == expected
     assert books.summary(0.0, rests=0)["calls_per_s"] == 0

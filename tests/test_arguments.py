@@ -48,7 +48,7 @@ VALID = {
 }  # fmt: skip
 """For everything that is built, a value that is not the default."""
 
-LATER = {"urls": "s3://h/list.txt", "format": "parquet", "redo": "changed", "out": "s3://b/p"}
+LATER = {"urls": "s3://h/list.txt", "format": "parquet", "out": "s3://b/p"}
 
 
 def read(

@@ -273,25 +273,27 @@ def test_closing_leaves_one_file(tmp_path: Path) -> None:
 def test_an_older_ledger_is_lifted_step_by_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with closing(Ledger(tmp_path, durable=False)) as ledger:
         write(ledger, answered(ticket("a")))
-    steps = {1: "ALTER TABLE runs ADD COLUMN host TEXT", 2: "ALTER TABLE runs ADD COLUMN user TEXT"}
-    monkeypatch.setattr(schema, "VERSION", 3)
+    now = schema.VERSION
+    steps = {now: "ALTER TABLE runs ADD COLUMN host TEXT", now + 1: "ALTER TABLE runs ADD COLUMN user TEXT"}
+    monkeypatch.setattr(schema, "VERSION", now + 2)
     monkeypatch.setattr(schema, "MIGRATIONS", steps)
     for _ in range(2):
         with closing(Ledger(tmp_path, durable=False)) as ledger:
-            assert ledger.query("PRAGMA user_version") == [(3,)]
+            assert ledger.query("PRAGMA user_version") == [(now + 2,)]
             assert ledger.query("SELECT host, user FROM runs") == []
             assert ledger.find(ticket("a").uuid) is not None
 
 
 def test_a_step_that_fails_leaves_the_older_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Ledger(tmp_path, durable=False).close()
+    now = schema.VERSION
     with monkeypatch.context() as patch:
-        patch.setattr(schema, "VERSION", 2)
-        patch.setattr(schema, "MIGRATIONS", {1: "CREATE TABLE more (x); SELECT * FROM missing"})
+        patch.setattr(schema, "VERSION", now + 1)
+        patch.setattr(schema, "MIGRATIONS", {now: "CREATE TABLE more (x); SELECT * FROM missing"})
         with pytest.raises(StoreError, match="no such table: missing"):
             Ledger(tmp_path, durable=False)
     with closing(Ledger(tmp_path, durable=False)) as ledger:
-        assert ledger.query("PRAGMA user_version") == [(1,)]
+        assert ledger.query("PRAGMA user_version") == [(now,)]
         assert ledger.query("SELECT 1 FROM sqlite_master WHERE name = 'more'") == []
 
 

@@ -133,7 +133,6 @@ def test_a_parser_reads_its_own_results_and_raises_nothing_but_value_errors(kind
 @pytest.mark.parametrize(
     ("kind", "value", "detail"),
     [
-        (REDO, "changed", "not yet: changed"),
         (FORMAT, "parquet", "not yet: parquet"),
         (FORMAT, "curl.gz", "not yet: curl.gz"),
         (URLS, "s3://bucket/list.txt", "not yet: s3"),
@@ -184,6 +183,7 @@ PASSING = (401, 408, 425, 429, 500, 503, 599)
         ("retryable", {(outcome, None) for outcome in SILENT_OR_CUT} | {("http_error", s) for s in PASSING}),
         ("failed", {(outcome, None) for outcome in FAILED} | {("http_error", s) for s in (301, 404, *PASSING)}),
         ("all", {(outcome, None) for outcome in CALLS} | {("http_error", s) for s in (301, 404, *PASSING)}),
+        ("changed", {(outcome, None) for outcome in CALLS} | {("http_error", s) for s in (301, 404, *PASSING)}),
         ("404", {("http_error", 404)}),
         ("5xx,301", {("http_error", 301), ("http_error", 500), ("http_error", 503), ("http_error", 599)}),
     ],

@@ -107,8 +107,8 @@ ARGUMENTS: Final = (
     ready(
         "redo", REDO, default="retryable",
         says="what a second run fetches again: `none`; `retryable` (no response, cut or damaged, 401 408 425 "
-        "429 5xx); `failed` (all that is not ok); `all`; statuses (`404,5xx`), whatever the outcome; not "
-        "yet: `changed`",
+        "429 5xx); `failed` (all that is not ok); `all`; `changed` (all, but what is ok only if the API says that "
+        "it is another); statuses (`404,5xx`), whatever the outcome",
     ),
     ready(
         "duplicates", choice("skip", "fetch"), default="skip",

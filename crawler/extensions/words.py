@@ -69,25 +69,37 @@ def ending(summary: Mapping[str, Any], out: Path) -> Iterator[str]:
     )
     if summary["bottleneck"]:
         yield summary["bottleneck"]["sentence"]
+    yield from _came(summary)
+    yield _equation(equation)
+    code = ExitCode(summary["exit_code"])
+    stopped = f" ({summary['stop_reason']})" if summary["stop_reason"] else ""
+    if summary["resume_at"]:
+        yield f"What is left has to wait: going on makes sense at {summary['resume_at']}"
+    yield f"Exit code {code.value}: {_MEANINGS[code]}{stopped}. Results: {out}"
+
+
+def _came(summary: Mapping[str, Any]) -> Iterator[str]:
+    """What came, and what it means where an earlier run had it already."""
+    this = summary["run"]
     if this["statuses"]:
         yield "Statuses: " + ", ".join(f"{status}: {n:,}" for status, n in this["statuses"].items())
     if this["failures"]:
         yield "Not ok: " + ", ".join(f"{reason}: {n:,}" for reason, n in this["failures"].items())
     for host, found in summary["hosts"].items():
         yield f"{host}: {_found(found)}"
+    if changes := summary["changes"]:
+        yield f"Since the last time: {', '.join(f'{n:,} {change}' for change, n in changes.items())}; see changes.jsonl"
     if this["kept"]:
         yield f"{this['kept']:,} earlier ok records stand, since fetching them again failed"
+
+
+def _equation(equation: Mapping[str, Any]) -> str:
     left, right = counted(equation["lines"], "line"), ["ok", "failed", "invalid", "duplicate", "left"]
     if equation["erased"]:
         right.insert(-1, "erased")
     if equation["followed"]:
         left += f" + {number(equation['followed'])} followed"
-    yield f"{left} = " + " + ".join(f"{number(equation[name])} {name}" for name in right)
-    code = ExitCode(summary["exit_code"])
-    stopped = f" ({summary['stop_reason']})" if summary["stop_reason"] else ""
-    if summary["resume_at"]:
-        yield f"What is left has to wait: going on makes sense at {summary['resume_at']}"
-    yield f"Exit code {code.value}: {_MEANINGS[code]}{stopped}. Results: {out}"
+    return f"{left} = " + " + ".join(f"{number(equation[name])} {name}" for name in right)
 
 
 def _found(found: Mapping[str, float | None]) -> str:

@@ -4,6 +4,7 @@ Owns: what a call is, its name (uuid), the outcomes, and the keys that adapters 
 ``request.meta``. Knows nothing of Scrapy, files, SQL or the network.
 """
 
+from crawler.items.changes import Change, change_of
 from crawler.items.entry import BadLine, Entry, uuid5_bytes, uuid_text
 from crawler.items.keys import HOST, NOT_BEFORE, PUT_BACK, REACH, REFUSALS, STRANGER, TICKET
 from crawler.items.outcomes import IDEMPOTENT, NO_FAILURE, NO_USABLE_ANSWER, NOT_A_CALL, Outcome
@@ -22,11 +23,13 @@ __all__ = [
     "STRANGER",
     "TICKET",
     "BadLine",
+    "Change",
     "Entry",
     "Outcome",
     "Prior",
     "Record",
     "Ticket",
+    "change_of",
     "uuid5_bytes",
     "uuid_text",
 ]

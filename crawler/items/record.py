@@ -16,6 +16,7 @@ class Prior:
 
     id: its row. checked: the run that last decided about it. location: its file below the output
     directory, None when it has none. state: what is still to be done about it (store.schema.State).
+    etag, last_modified, sha256: of its answer; the last in hex, of the body.
     """
 
     id: int
@@ -28,6 +29,9 @@ class Prior:
     list: int | None = None
     line: int | None = None
     parent: int | None = None
+    etag: str | None = None
+    last_modified: str | None = None
+    sha256: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,6 +45,7 @@ class Ticket:
     issued_s: monotonic seconds when the line was read. sent_s: wall-clock seconds of the first attempt.
     attempts: requests that went out, redirects' hops included. recorded: its record is on its way.
     is_noted: the ledger has it that the call, which may not be repeated, goes out.
+    conditions: headers that ask for an answer only if it is another one than the ledger has.
     """
 
     entry: Entry
@@ -58,6 +63,7 @@ class Ticket:
     attempts: int = 0
     recorded: bool = False
     is_noted: bool = False
+    conditions: tuple[tuple[str, str], ...] = ()
 
     def __deepcopy__(self, memo: object) -> Self:
         return self  # a copy of a record or of a request's meta is still about this call
@@ -151,3 +157,8 @@ class Record:
         """Whether an earlier run's record stands instead: what is ok is replaced only by what is ok."""
         prior = self.ticket.prior if self.ticket is not None else None
         return prior is not None and prior.outcome is Outcome.OK and not self.ok
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether the API says that an earlier run's record is what it would answer now."""
+        return self.status == 304 and self.kept

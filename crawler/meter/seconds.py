@@ -54,7 +54,7 @@ class Second:
         """Count a record that is now durable."""
         self.records += 1
         self.calls += record.attempts
-        self.ok += record.ok
+        self.ok += record.ok or record.unchanged
         self.retries += max(record.attempts - 1 - record.redirects, 0)
         self.bytes += record.bytes or 0
         if record.elapsed_ms is not None:

@@ -138,6 +138,9 @@ class ApiFetchSpider(Spider):
         headers: Sequence[tuple[str, str]] = () if STRANGER in ticket.request_meta else self.headers
         if entry.headers or entry.authorization is not None or self.key_header is not None:
             headers = self._own_headers(ticket, headers)
+        if ticket.conditions:
+            own = {name.lower() for name, _ in headers}
+            headers = [*headers, *(header for header in ticket.conditions if header[0].lower() not in own)]
         meta: dict[str, Any] = {**ticket.request_meta, TICKET: ticket, "verbatim_url": True}
         return Request(
             entry.target,

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from crawler.items import Outcome, Record
+from crawler.store.changes import note_change
 from crawler.store.envelope import envelope
 from crawler.store.files import STAGED, location
 from crawler.store.ledger import Ledger
@@ -30,9 +31,12 @@ Note: TypeAlias = Callable[[Ledger], None]
 
 
 class Committer:
-    """Commits for one run. raw: bodies alone instead of envelopes. levels: of folders."""
+    """Commits for one run. raw: bodies alone instead of envelopes. levels: of folders. changes: note them."""
 
-    def __init__(self, files: Files, ledger: Ledger, *, run: int, list_id: int | None, raw: bool, levels: int) -> None:
+    def __init__(
+        self, files: Files, ledger: Ledger, *, run: int, list_id: int | None, raw: bool, levels: int,
+        changes: bool = False,
+    ) -> None:  # fmt: skip
         self._files = files
         self._ledger = ledger
         self._run_id = run
@@ -40,6 +44,7 @@ class Committer:
         self._lists: dict[str, int | None] = {}
         self._raw = raw
         self._levels = levels
+        self._notes_changes = changes
         self._settled: list[int] = []  # rows whose files are in place, to be marked so by the next commit
 
     def commit(self, batch: Sequence[Record | Note]) -> None:
@@ -61,11 +66,14 @@ class Committer:
     def _commit_one(self, item: Record | Note) -> None:
         if not isinstance(item, Record):
             item(self._ledger)
-        elif item.kept:
+            return
+        if item.kept:
             assert item.ticket is not None
             self._ledger.keep(item.ticket, run=self._run_id)
         else:
             self._ledger.record(item, run=self._run_id, list_id=self.list_of(item.source), staged=_is_staged(item))
+        if self._notes_changes:
+            note_change(self._ledger, item)
 
     def list_of(self, source: str | None) -> int | None:
         """The row, in `lists`, of the file that a line is from: of one path, the latest is this run's."""

@@ -44,7 +44,10 @@ _KEPT: Final = ("uuid8", "uuid", "list", "line", "n", "parent")  # what a row ke
 _REPLACED: Final = [name for name in _COLUMNS if name not in _KEPT]
 _UPDATE: Final = f"UPDATE calls SET {', '.join(f'{name} = ?' for name in _REPLACED)} WHERE id = ?"  # noqa: S608  # names of columns only
 _KEEP_AT: Final = [index for index, name in enumerate(_COLUMNS) if name not in _KEPT]
-_PRIOR: Final = "SELECT id, uuid, outcome, status, checked, state, location, list, line, parent FROM calls"
+_PRIOR: Final = (
+    "SELECT id, uuid, outcome, status, checked, state, location, list, line, parent, etag, last_modified, sha256 "
+    "FROM calls"
+)
 
 _encode = msgspec.json.Encoder().encode
 
@@ -284,8 +287,9 @@ def _bytes(digest: str | None) -> bytes | None:
 
 
 def _prior(row: tuple[Any, ...]) -> Prior:
-    number, uuid, outcome, status, checked, state, place, list_id, line, parent = row
+    number, uuid, outcome, status, checked, state, place, list_id, line, parent, etag, last_modified, sha256 = row
     return Prior(
         id=number, uuid=uuid, outcome=Outcome(outcome) if outcome else None, status=status, checked=checked,
-        state=state, location=place, list=list_id, line=line, parent=parent,
+        state=state, location=place, list=list_id, line=line, parent=parent, etag=etag,
+        last_modified=last_modified, sha256=sha256.hex() if sha256 else None,
     )  # fmt: skip

@@ -199,7 +199,7 @@ def _serve(engine: socket.socket, orders: dict[str, Any]) -> None:
     with closing(Ledger(place.directory, durable=durability != "process")) as ledger:
         committer = Committer(
             Files(place, durability), ledger, run=orders["run"], list_id=orders["list_id"], raw=orders["raw"],
-            levels=orders["levels"],
+            levels=orders["levels"], changes=orders["changes"],
         )  # fmt: skip
         batch_records = 1 if durability == "strict" else BATCH_RECORDS
         WriterProcess(engine, committer, ledger, run=orders["run"], batch_records=batch_records).serve()

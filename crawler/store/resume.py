@@ -17,7 +17,7 @@ from crawler.store.bits import Bits, Names
 from crawler.store.schema import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from crawler.store.ledger import Ledger
 
@@ -32,6 +32,11 @@ _LINES: Final = (
 
 class RedoRule(Protocol):
     """Which finished records a run makes again."""
+
+    @property
+    def conditional(self) -> bool:
+        """Whether what is ok is asked for only if it has changed."""
+        ...
 
     def matches(self, outcome: str, status: int | None) -> bool: ...
 
@@ -74,9 +79,12 @@ class Resume:
 
     def __init__(
         self, ledger: Ledger, *, run: int, redo_base: int, redo: RedoRule, lists: Mapping[str | None, int],
-        moves: bool, number: bool,
+        moves: bool, number: bool, is_kept: Callable[[Prior], bool] = lambda prior: prior.location is not None,
     ) -> None:  # fmt: skip
-        """lists: Begun.lists. moves: rows that are sighted take the line's list. number: `duplicates=fetch`."""
+        """lists: Begun.lists. moves: rows that are sighted take the line's list. number: `duplicates=fetch`.
+
+        is_kept: whether the file of a row is there.
+        """
         self._ledger = ledger
         self._run = run
         self._redo_base = redo_base
@@ -85,6 +93,7 @@ class Resume:
         self._sources = {list_id: source for source, list_id in lists.items()}
         self._moves = moves
         self._number = number
+        self._is_kept = is_kept
         self._seen = Bits()
         # Of an empty ledger every row is this run's, so a name that has not been decided on needs no look-up.
         self._decided = Names() if not ledger.query("SELECT 1 FROM calls LIMIT 1") else None
@@ -168,8 +177,22 @@ class Resume:
         if ticket is None:
             row = prior.id if prior is not None else None
             ticket = Ticket(entry=entry, uuid=uuid, shown_url=mask_url(entry.url), prior=prior, row=row)
+        if self._redo.conditional and prior is not None:
+            ticket.conditions = self._conditions(prior, entry)
         self.in_flight[uuid] = ticket
         return ticket
+
+    def _conditions(self, prior: Prior, entry: Entry) -> tuple[tuple[str, str], ...]:
+        """The headers (RFC 9110, section 13) that ask whether an answer that is ok is still what it was.
+
+        None for a page that led to others: those are asked for by its body alone, which a 304 does not have.
+        """
+        if prior.outcome is not Outcome.OK or entry.method not in {"GET", "HEAD"} or not self._is_kept(prior):
+            return ()
+        if self._ledger.query("SELECT 1 FROM calls WHERE parent = ? LIMIT 1", (prior.id,)):
+            return ()
+        found = (("If-None-Match", prior.etag), ("If-Modified-Since", prior.last_modified))
+        return tuple((name, value) for name, value in found if value)
 
     def _counted_elsewhere(self, prior: Prior, entry: Entry) -> bool:
         """Whether the row is some other line's, or a page's where this is a line, or the reverse."""

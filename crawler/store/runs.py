@@ -44,11 +44,13 @@ class Start:
 
     path: Plan.path. members: the files of a list of several, in order, each with its fingerprint. inside: it
     lies in the output directory, which belongs to another list (failed.jsonl).
-    by_line: rows may be known by their line if the list is unchanged. redo: its canonical text.
+    by_line: rows may be known by their line if the list is unchanged. redo: its canonical text; notes_changes:
+    it is to say what has changed.
     """
 
     path: str
     inside: bool
+    notes_changes: bool = False
     fingerprint: Fingerprint | None
     members: Mapping[str, Fingerprint | None] = field(default_factory=dict)
     identity: Mapping[str, str]
@@ -103,6 +105,8 @@ def begin(ledger: Ledger, start: Start) -> Begun:
         continues = bool(redo) and not redo[0][1] and start.redo not in _ALWAYS_ANEW
         base = redo[0][0] if continues else run
         ledger.write("UPDATE runs SET redo_base = ? WHERE id = ?", (base, run))
+        if start.notes_changes and not continues:
+            ledger.write("DELETE FROM changes")
         if not unchanged.issuperset(lists.values()):
             _forget_derived(ledger, start, unchanged)
     return Begun(

@@ -5,10 +5,19 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final
 
-VERSION: Final = 1
+VERSION: Final = 2
 """`PRAGMA user_version`. A newer program opens older ledgers: add a step to MIGRATIONS."""
 
-MIGRATIONS: Final[dict[int, str]] = {}
+CHANGES: Final = """
+CREATE TABLE changes (                  -- what the latest redo=changed has found so far
+    record        INTEGER PRIMARY KEY,
+    change        TEXT NOT NULL,        -- items.Change
+    status        INTEGER,
+    before        BLOB                  -- SHA-256 of the body that was there
+);
+"""
+
+MIGRATIONS: Final[dict[int, str]] = {1: CHANGES}
 """Version -> the SQL that lifts a ledger of that version to the next one."""
 
 
@@ -134,7 +143,7 @@ def tables_sql() -> str:
         "{sha256}": _hex_sql("c.sha256"),
         "{file_digest}": _hex_sql("c.file_digest"),
     }
-    tables = TABLES
+    tables = TABLES + CHANGES
     for name, text in texts.items():
         tables = tables.replace(name, text)
     return tables

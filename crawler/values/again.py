@@ -17,12 +17,14 @@ class Redo:
 
     text: as said, in one spelling. Matched are the `outcomes`, and the `statuses` where the outcome is
     one of `answered`. Invalid lines and duplicates never match: the list alone decides about them.
+    conditional: what is ok is asked for only if it has changed.
     """
 
     text: str
     outcomes: frozenset[str] = frozenset()
     statuses: frozenset[int] = frozenset()
     answered: frozenset[str] = frozenset()
+    conditional: bool = False
 
     def __str__(self) -> str:
         return self.text
@@ -43,6 +45,7 @@ _WORDS: Final = {
     "retryable": Redo("retryable", _SILENT | _DAMAGED, _PASSING, frozenset({Outcome.HTTP_ERROR})),
     "failed": Redo("failed", _CALLS - {Outcome.OK}),
     "all": Redo("all", _CALLS),
+    "changed": Redo("changed", _CALLS, conditional=True),
 }
 
 
@@ -50,8 +53,6 @@ def _redo(value: object) -> Redo:
     if isinstance(value, Redo):
         return value
     words = sorted({word.lower() for word in texts([value] if isinstance(value, int) else value)})
-    if words == ["changed"]:
-        raise ValueError("not yet: changed")
     if len(words) == 1 and words[0] in _WORDS:
         return _WORDS[words[0]]
     statuses = frozenset(status for word in words for status in _statuses(word))
@@ -72,7 +73,7 @@ def _status_set(value: object) -> frozenset[int]:
 
 STATUSES: Final = Kind(_status_set, "statuses such as 404,5xx")
 
-REDO: Final = Kind(_redo, "none, retryable, failed, all, or statuses such as 404,5xx")
+REDO: Final = Kind(_redo, "none, retryable, failed, changed, all, or statuses such as 404,5xx")
 
 
 @dataclass(frozen=True, slots=True)
