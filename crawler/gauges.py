@@ -1,8 +1,9 @@
-"""Where the meter looks: the state of a run in the meter's terms. Reads only, decides nothing."""
+"""What is read off a run: for the meter, for who watches, for summary.json. Reads only, decides nothing."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
 
 from crawler.items import Outcome
 from crawler.meter import Moment, Progress
@@ -13,6 +14,8 @@ from crawler.sources import list_name
 if TYPE_CHECKING:
     from crawler.meter import Verdict
     from crawler.run import Run
+
+HOSTS_SHOWN: Final = 20
 
 
 def moment(run: Run, *, cpu: float, now_s: float) -> Moment:
@@ -92,3 +95,20 @@ def metrics(run: Run, *, wall_s: float, exit_code: int | None = None) -> str:
         latency=run.meter.latency,
         latency_ms=run.meter.latency_ms,
     )
+
+
+def bottleneck(run: Run, seconds: float) -> dict[str, Any] | None:
+    """Give why it was not faster, for summary.json; None when nobody looked, or no call was made."""
+    traffic, calls = run.traffic, run.tally.calls
+    why = run.meter.why(calls / seconds, refused=traffic.refused, pace_per_s=traffic.pace_per_s)
+    if why is None or not calls:
+        return None
+    return {"limit": why.limit.value, "sentence": why.sentence, "shares": run.meter.shares}
+
+
+def learned(run: Run) -> dict[str, dict[str, float | None]]:
+    """Give what the first hosts have taught, for summary.json: a list of a million hosts must not fill it."""
+    return {
+        host: {"workers": profile.limit, "calls_per_s": profile.per_s and round(profile.per_s, 3)}
+        for host, profile in islice(run.traffic.profiles().items(), HOSTS_SHOWN)
+    }

@@ -11,7 +11,6 @@ import os
 import time
 from collections import defaultdict
 from contextlib import suppress
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,12 +18,13 @@ from crawler.accounting import ExitCode, Tally
 from crawler.addresses import Guard
 from crawler.credentials import hide
 from crawler.exceptions import StoreError
-from crawler.gauges import metrics
+from crawler.gauges import bottleneck, learned, metrics
 from crawler.items import BadLine, Entry, Outcome, Prior, Record, Ticket
 from crawler.meter import Meter
 from crawler.pacing import Traffic
 from crawler.plan import absolute
 from crawler.recording import Recording
+from crawler.report import write_report
 from crawler.secrets import mask_damaged
 from crawler.sources import download, fingerprint, is_remote, members, open_list
 from crawler.stopping import Stopping
@@ -44,13 +44,13 @@ if TYPE_CHECKING:
 
     from crawler.credentials import Door
     from crawler.exceptions import ApiFetchError
-    from crawler.pacing import Profile
     from crawler.plan import Plan
     from crawler.sources import Source
     from crawler.store.resume import Standing
 
 
-HOSTS_SHOWN: Final = 20
+REPORT_S: Final = 20.0
+"""The most that counting for report.html may take at the end of a run; `scrapy report` takes the time it needs."""
 
 
 class Run:
@@ -74,6 +74,8 @@ class Run:
         self.guard = Guard(plan.addresses)
         self.doors: dict[str, Door] = {}  # by host; only of those that have refused credentials
         self.resume_at: str | None = None
+        self.without_report: str | None = None
+        """Why there is no report.html of this run."""
         self._place = Place.take(plan.out)
         try:
             self._open(plan)
@@ -245,18 +247,10 @@ class Run:
             "run": {
                 **self.tally.summary(seconds, rests=self.traffic.rests), "retry_budget": self.traffic.retry_budget(),
             },
-            "changes": None, "bottleneck": self._bottleneck(seconds),
-            "hosts": _found(self.traffic.profiles()),
+            "changes": None, "bottleneck": bottleneck(self, seconds),
+            "hosts": learned(self),
             "arguments": dict(self.plan.arguments), "versions": dict(self.plan.versions),
         }  # fmt: skip
-
-    def _bottleneck(self, seconds: float) -> dict[str, Any] | None:
-        """Why it was not faster; None when nobody looked."""
-        traffic = self.traffic
-        why = self.meter.why(self.tally.calls / seconds, refused=traffic.refused, pace_per_s=traffic.pace_per_s)
-        if why is None or not self.tally.calls:
-            return None
-        return {"limit": why.limit.value, "sentence": why.sentence, "shares": self.meter.shares}
 
     def close(self, conclude: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Write how it ended, and give the directory back. conclude: the summary; asked again if the disk refuses."""
@@ -278,13 +272,14 @@ class Run:
         with suppress(StoreError):  # nothing that was promised
             write_metrics(self.plan.out, metrics(self, wall_s=time.time(), exit_code=summary["exit_code"]))
         self._ledger.close()
+        if self.recording.error is None:
+            self._report()
         self._place.close()
         return summary
 
-
-def _found(profiles: Mapping[str, Profile]) -> dict[str, dict[str, float | None]]:
-    """What the first hosts have taught, for summary.json: a list of a million hosts must not fill it."""
-    return {
-        host: {"workers": profile.limit, "calls_per_s": profile.per_s and round(profile.per_s, 3)}
-        for host, profile in islice(profiles.items(), HOSTS_SHOWN)
-    }
+    def _report(self) -> None:
+        """Write report.html. It is made of the ledger, so that without it nothing is lost."""
+        try:
+            write_report(self.plan.out, run=self.begun.run if self.tally.calls else None, limit_s=REPORT_S)
+        except StoreError as exc:
+            self.without_report = str(exc)

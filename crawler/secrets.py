@@ -45,6 +45,19 @@ def fill(text: str, values: Mapping[str, str]) -> str:
     return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), text)
 
 
+_SCHEME: Final = re.compile(r"\s*(?:(?:Bearer|Basic|Token|ApiKey|Key)\s+)?", re.IGNORECASE)
+
+
+def only_names(text: str) -> str:
+    """Put `***` for all but `${NAME}` and the name of a scheme before it, as in `Bearer ${NAME}`."""
+    at, parts = 0, list[str]()
+    for match in _PLACEHOLDER.finditer(text):
+        between = text[at : match.start()]
+        parts += [between if _SCHEME.fullmatch(between) else STARS, match[0]]
+        at = match.end()
+    return "".join(parts) + (STARS if text[at:] or not parts else "")
+
+
 def filled_query(params: Iterable[tuple[str, str]], values: Mapping[str, str]) -> str:
     """Give what *params* add to the query of a URL, with every `${NAME}` filled in; "" for none."""
     return "&".join(f"{quote_plus(name)}={quote_plus(fill(value, values))}" for name, value in params)

@@ -38,6 +38,7 @@ PURE = {
     "pacing",
     "plan",
     "recording",
+    "report",
     "run",
     "secrets",
     "sources",

@@ -196,6 +196,8 @@ class RunKeeper:
         self._crawler.stats.set_value(EXIT_CODE, int(summary["exit_code"]))
         for line in ending(summary, run.plan.out):
             logger.info("%s", line)
+        if run.without_report is not None:
+            logger.warning("No report.html (%s): scrapy report %s writes it", run.without_report, run.plan.out)
         if self._log is not None:
             self._log.close()
         self._closed.set()

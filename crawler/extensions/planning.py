@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 from typing import TYPE_CHECKING, Final
@@ -14,6 +15,7 @@ from crawler.arguments import ARGUMENTS, Argument, environment_names
 from crawler.credentials import Secrets
 from crawler.pacing import Policy, backoffs, outage
 from crawler.plan import ANY_NUMBER, Plan, output_directory
+from crawler.secrets import only_names
 from crawler.sources import Shape
 from crawler.store.space import Floor
 from crawler.values import AUTO, AtMost
@@ -87,9 +89,11 @@ def _policy(settings: BaseSettings) -> Policy:
 
 
 def _shown(row: Argument, value: object) -> object:
-    """An argument for summary.json: as JSON can hold it, a secret as stars."""
+    """An argument for summary.json: as JSON can hold it, a secret as stars; of headers and params the names."""
     if isinstance(value, AtMost):
         return AUTO
     if value is None or isinstance(value, int | float):
         return value
+    if row.private and isinstance(value, tuple) and value:
+        return json.dumps({name: only_names(text) for name, text in value})
     return row.shown(str(value)) if value != () else None

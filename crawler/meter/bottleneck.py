@@ -41,6 +41,25 @@ class Limit(StrEnum):
     CODE = "code"  # calls are ready and workers are free: middlewares, pipelines or callbacks take their time
 
 
+SHORT: Final = {
+    Limit.LATENCY: "waiting for answers",
+    Limit.AUTO: "the number that workers=auto found",
+    Limit.START: "starting",
+    Limit.RATE: "your rate",
+    Limit.HEADERS: "the API's count of calls",
+    Limit.ASKED: "the API asked to wait",
+    Limit.REFUSED: "the API refused more",
+    Limit.OUTAGE: "the API was down",
+    Limit.RETRIES: "retries rested",
+    Limit.CPU: "this machine's CPU",
+    Limit.DISK: "the disk",
+    Limit.LIST: "lines came slowly",
+    Limit.END: "the end of the list",
+    Limit.CODE: "code in the way",
+}
+"""Each in a few words, for a table."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
     """What a look at the run saw.

@@ -1,0 +1,49 @@
+"""`scrapy report OUT`: report.html made anew from the ledger. The page is crawler.report's."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scrapy.commands import ScrapyCommand
+from scrapy.exceptions import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+
+
+class Command(ScrapyCommand):
+    requires_project = True
+    requires_crawler_process = False
+
+    def syntax(self) -> str:
+        return "OUT [--run N]"
+
+    def short_desc(self) -> str:
+        return "Write report.html, a page with plots about a run, into its output directory"
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        super().add_options(parser)
+        parser.add_argument("--run", type=int, metavar="N", help="which run (default: the latest that made calls)")
+
+    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+        # Not at the top: every `scrapy` call loads this module.
+        from crawler.accounting import ExitCode  # noqa: PLC0415
+        from crawler.exceptions import ApiFetchError, StoreError  # noqa: PLC0415
+        from crawler.report import write_report  # noqa: PLC0415
+
+        if len(args) != 1:
+            raise UsageError("say which output directory: scrapy report out/items", print_help=False)
+        os.umask(0o077)
+        try:
+            print(write_report(Path(args[0]), run=opts.run))
+        except StoreError as exc:
+            self._refuse(exc, ExitCode.DISK)
+        except (ApiFetchError, LookupError) as exc:
+            self._refuse(exc, ExitCode.USAGE)
+
+    def _refuse(self, exc: Exception, code: int) -> None:
+        sys.stderr.write(f"scrapy report: {exc}\n")
+        self.exitcode = int(code)

@@ -1,0 +1,291 @@
+"""report.html: its numbers are the ledger's, nothing in it can run, and a curl command repeats what failed."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+from collections import Counter
+from contextlib import closing
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from crawler.report import page_of
+from crawler.report.curl import curl_command
+from crawler.report.curve import POINTS, curve
+from crawler.report.markup import Markup, data, el, joined, text
+from crawler.secrets import only_names
+from tests.harness import ROOT, ApiServer, Crawl
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HOSTILE: Final = (
+    "<script>window.hacked=1</script>", "</script><script>window.hacked=1</script>",
+    "<img src=x onerror=window.hacked=1>",
+    "\"onmouseover='window.hacked=1'", "javascript:window.hacked=1", "{{7*7}}${7*7}", "<!--", "]]>", "&lt;b&gt;",
+)  # fmt: skip
+
+
+class Elements(HTMLParser):
+    """The elements of a page and all that is text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: Counter[str] = Counter()
+        self.attributes: set[str] = set()
+        self.values: list[str] = []
+        self.text = ""
+        self.data: dict[str, Any] = {}
+        self._inside: list[str] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        self.attributes.update(name for name, _ in attrs)
+        self.values += [value or "" for _, value in attrs]
+        if tag != "meta":
+            self._inside.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._inside.pop() == tag
+
+    def handle_data(self, content: str) -> None:
+        if "script" not in self._inside and "style" not in self._inside:
+            self.text += f"{content} "
+        elif content.startswith("{"):
+            self.data = json.loads(content)
+
+
+# HTML
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+def test_text_and_data_stay_text_and_data(hostile: str) -> None:
+    page = joined(el("p", hostile, title=hostile), el("script", data([hostile]), type="application/json"))
+    found = Elements(page)
+    assert found.tags == {"p": 1, "script": 1}
+    assert found.attributes == {"title", "type"}
+    assert found.text.strip() == hostile
+    assert json.loads(page.rpartition('json">')[2].removesuffix("</script>")) == [hostile]
+
+
+def test_what_hides_or_turns_text_is_seen() -> None:
+    assert text("a\u202eb\x00c\u200bd\ud800") == "a\ufffdb\ufffdc\ufffdd\ufffd"
+    assert text(text("<")) == "&lt;"
+    assert isinstance(text("x"), Markup)
+
+
+# curl
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ({"url": "https://h/a?b=1&c='x y'"}, "'https://h/a?b=1&c='\"'\"'x y'\"'\"''"),
+        ({"url": "https://h/a?api_key=abc&b=1"}, "'https://h/a?api_key='\"${API_KEY}\"'&b=1'"),
+        ({"url": "https://me:secret@h/"}, 'https://me:"${PASSWORD}"@h/'),
+        ({"url": "https://h/`id`$(id)\\"}, "'https://h/`id`$(id)\\'"),
+        ({"url": "https://h/a", "method": "DELETE"}, "-X DELETE https://h/a"),
+        ({"url": "https://h/", "headers": [["X-Api-Key", "abc"]]}, "-H 'X-Api-Key: '\"${X_API_KEY}\" https://h/"),
+        ({"url": "https://h/", "headers": [["Accept", "*/*"]]}, "-H 'Accept: */*' https://h/"),
+        ({"url": "https://h/", "headers": [["X", "${A_B}"]]}, "-H 'X: '\"${A_B}\" https://h/"),
+    ],
+)  # fmt: skip
+def test_a_call_as_a_command(how: dict[str, Any], expected: str) -> None:
+    command = curl_command(how, None)
+    assert command == f"curl -sSgi {expected}"
+    assert "abc" not in command
+    assert "secret" not in command
+
+
+def test_a_command_repeats_the_call(api: ApiServer) -> None:
+    """What a shell makes of it, seen at the server; secrets come from the environment."""
+    odd = 'it\'s a "test" $HOME `id` \\ \n é'
+    request = {
+        "url": api.url("/echo?q=it%27s&api_key=a-real-key&x=$HOME;id"), "method": "POST",
+        "headers": [
+            ["Content-Type", "application/json"], ["X-Odd", "${ODD}"], ["Authorization", "Bearer a-real-token"],
+        ],
+    }  # fmt: skip
+    body = json.dumps({"name": odd, "password": "a-real-password"}).encode()
+    command = curl_command(request, body, headers=[("X-More", "***")], params=[("p", "Bearer ${P}")], timeout_s=30)
+    assert "a-real" not in command
+    env = {
+        "PATH": os.environ["PATH"],
+        "API_KEY": "k",
+        "ODD": "o'dd",
+        "AUTHORIZATION": "t",
+        "X_MORE": "m",
+        "P": "p",
+        "PASSWORD": "pw",
+    }
+    run = subprocess.run(["bash", "-euc", command], env=env, capture_output=True, check=True, timeout=30)
+    seen = json.loads(run.stdout.partition(b"\r\n\r\n")[2])
+    assert seen["method"] == "POST"
+    headers = {name.lower(): value for name, value in dict(seen["headers"]).items()}
+    assert headers["x-odd"] == "o'dd"
+    assert headers["authorization"] == "t"
+    assert headers["x-more"] == "m"
+    assert json.loads(base64.b64decode(seen["body_base64"])) == {"name": odd, "password": "pw"}
+    assert seen["target"] == "/echo?q=it%27s&api_key=k&x=$HOME;id&p=Bearer+p"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("Bearer ${TOKEN}", "Bearer ${TOKEN}"), ("${TOKEN}", "${TOKEN}"), ("abc", "***"), ("abc${X}def", "***${X}***"),
+        ("Basic ${A}:${B}", "Basic ${A}***${B}"), ("", "***"),
+    ],
+)  # fmt: skip
+def test_of_headers_the_names_are_told_and_never_the_values(value: str, shown: str) -> None:
+    assert only_names(value) == shown
+
+
+# The curve
+
+
+def rows(seconds: range, **more: int) -> list[tuple[Any, ...]]:
+    one = {"calls": 3, "ok": 2, "refused": 1, "retries": 1, "rests": 0, "bytes": 10, **more}
+    return [(at, *one.values(), '{"100": 2, "5": 1}', 7) for at in seconds]
+
+
+def test_a_curve_of_hours_has_few_points_and_loses_nothing() -> None:
+    found = curve(rows(range(1000, 21_000)), 1000, 20_999)
+    columns = found.columns()
+    assert len(columns["at"]) <= POINTS
+    assert {len(column) for column in columns.values()} == {len(columns["at"])}
+    sums = {"calls": 60_000, "ok": 40_000, "refused": 20_000, "retries": 20_000, "rests": 0, "bytes": 200_000}
+    assert found.sums == sums
+    assert sum(columns["refused"]) == 20_000
+    assert columns["calls"][0] == 3
+    assert found.latency == {100: 40_000, 5: 20_000}
+    assert columns["limit"][0] == 7
+
+
+def test_a_second_without_calls_is_a_gap() -> None:
+    found = curve([*rows(range(5, 6)), *rows(range(8, 9))], 5, 8).columns()
+    assert found["at"] == [5, 6, 7, 8]
+    assert found["calls"] == [3, 0, 0, 3]
+    assert found["p50"][1] is None
+
+
+# The page
+
+
+@pytest.fixture(scope="module")
+def big(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An output directory with the seconds of 16 hours, many hosts and many kinds of failure."""
+    from crawler.store.ledger import Ledger  # noqa: PLC0415  # by hand: no crawl makes this in a test's time
+
+    out = tmp_path_factory.mktemp("big")
+    Ledger(out, durable=False).close()
+    with closing(sqlite3.connect(out / "ledger.sqlite")) as db:
+        db.execute(
+            "INSERT INTO runs VALUES (1, 1, '2026-01-01T00:00:00.000Z', '2026-01-03T12:00:00.000Z', '{}', '{}', "
+            "'batch', NULL, 'retryable', 1, 1, NULL, 0, NULL)"
+        )
+        db.executemany(
+            "INSERT INTO timeline VALUES (1, ?, 50, 49, 1, 1, 0, 1000, ?, 20)",
+            ((at, json.dumps({bound: at % bound for bound in (10, 100, 1000, 10_000)})) for at in range(60_000)),
+        )
+        db.executemany(
+            "INSERT INTO calls (id, run, checked, state, n, method, url, host, outcome, status, error) "
+            "VALUES (?, 1, 1, 0, 1, 'GET', ?, ?, ?, ?, ?)",
+            (
+                (
+                    n,
+                    f"https://host{n % 5000}/{'x' * 600}",
+                    f"host{n % 5000}",
+                    "ok" if n % 2 else "rejected",
+                    200,
+                    f"kind {'x' * (n % 100)}",
+                )
+                for n in range(1, 20_001)
+            ),
+        )
+        db.execute(
+            "INSERT INTO requests SELECT id, json_object('url', url, 'method', 'GET'), NULL FROM calls "
+            "WHERE outcome != 'ok'"
+        )
+        db.commit()
+    return out
+
+
+def test_a_long_run_is_a_small_page(big: Path) -> None:
+    page = page_of(big)
+    assert len(page) < 1_000_000
+    found = Elements(page)
+    assert "3,000,000 calls, 60,000 retries" in found.text
+    assert sum(found.data["refused"]) == 60_000
+    assert "And 4,950 hosts more" in found.text
+    assert re.search(r"And \d+ kinds more", found.text)
+
+
+def test_a_ledger_that_takes_too_long_is_given_up(big: Path) -> None:
+    from crawler.exceptions import StoreError  # noqa: PLC0415
+
+    with pytest.raises(StoreError, match=r"longer than -1 s"):
+        page_of(big, limit_s=-1)
+
+
+def test_the_page_says_what_the_ledger_says_and_nothing_in_it_can_run(api: ApiServer, crawl: Crawl) -> None:
+    """A crawl of hostile lines; the report at its end, the command, and the numbers held against the ledger."""
+    urls = [api.url(f"/items/{n}?size=300") for n in range(20)]
+    urls += [api.url(f"/missing/{n}?x={hostile}") for n, hostile in enumerate(HOSTILE) if " " not in hostile]
+    urls += [api.url("/status/500?api_key=an-api-key-1234"), urls[0], *HOSTILE]
+    headers = '{"Authorization": "Bearer ${TOKEN}", "X-Key": "a-literal-secret"}'
+    result = crawl(urls, retries=0, headers=headers, hosts=api.netloc, env={"TOKEN": "a-token-of-the-environment"})
+    page = (result.out / "report.html").read_text("utf-8")
+    found = Elements(page)
+    for secret in ("an-api-key-1234", "a-literal-secret", "a-token-of-the-environment"):
+        assert secret not in page
+    assert found.tags["script"] == 3
+    assert not found.tags["img"]
+    assert not any(name.startswith("on") for name in found.attributes)
+    assert not any(value.startswith("javascript:") for value in found.values)
+    assert not found.tags["a"] + found.tags["link"] + found.tags["iframe"]
+    assert "window.hacked=1" in found.text, "it is shown, as text"
+    sums = result.summary["equation"]
+    said = re.sub(r"\s+", " ", found.text)
+    assert (
+        f"{sums['lines']} lines = {sums['ok']} ok + {sums['failed']} failed + {sums['invalid']} invalid"
+        f" + {sums['duplicate']} duplicate + {sums['left']} left"
+    ) in said
+    for row in result.rows("select outcome, count(*) n from records group by 1"):
+        assert f" {row['outcome']} {row['n']} " in said
+    for row in result.rows(
+        "select status, count(*) n from records where status is not null and outcome != 'duplicate' group by 1"
+    ):
+        assert f" {row['status']} {row['n']} " in said
+    (row,) = result.rows("select sum(calls) calls from timeline")
+    assert f" {row['calls']} calls, 0 retries" in said
+    assert sum(found.data["held"]) == len(
+        result.rows("select 1 from records where elapsed_ms is not null and outcome != 'duplicate'")
+    )
+    curls = re.findall(r"<pre>(.+?)</pre>", page)
+    assert any("api_key='&quot;${API_KEY}&quot;" in curl or "${API_KEY}" in curl for curl in curls)
+    assert all("Authorization: Bearer" in curl and "${TOKEN}" in curl and "${X_KEY}" in curl for curl in curls)
+    again = subprocess.run(
+        [sys.executable, "-m", "scrapy", "report", result.out, "--run", "7"],
+        cwd=crawl.cwd, env=crawl._environment(crawl.cwd, "crawler.settings"), capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert (again.returncode, again.stderr) == (2, f"scrapy report: {result.out}: there is no run 7\n")
+    assert Elements(page_of(result.out)).text.replace("\n", "")[:200] == found.text.replace("\n", "")[:200]
+
+
+def test_the_plotting_library_is_the_released_one() -> None:
+    """As npm has it, with its licence and version, and nothing that could end the script element early."""
+    folder = ROOT / "crawler/report"
+    library = (folder / "uplot.js").read_text("utf-8")
+    assert library.startswith("/*! https://github.com/leeoniya/uPlot (v1.6.32) */")
+    assert "</script" not in library.lower() + (folder / "page.js").read_text("utf-8").lower()
+    assert "MIT License" in (folder / "uplot-license.txt").read_text("utf-8")
