@@ -13,7 +13,17 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from crawler.secrets import Masker, MaskFilter, fill, has_stray_opening, is_key_name, mask_url, names_in
+from crawler.secrets import (
+    Masker,
+    MaskFilter,
+    fill,
+    has_stray_opening,
+    is_key_name,
+    mask_damaged,
+    mask_url,
+    names_in,
+    printable,
+)
 
 names = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True)
 secrets = st.text(st.characters(exclude_characters="*", exclude_categories=["Cs"]), min_size=8, max_size=30)
@@ -314,3 +324,35 @@ def test_a_message_that_cannot_be_formatted_neither_breaks_the_caller_nor_prints
     log.info(message, *args)
     assert printed.texts == [expected]
     assert capsys.readouterr().err == ""
+
+
+# Lines that cannot be read
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("http://me:pa/ss@a.test/x", "http://***@a.test/x"),
+        ("http://me:pa?s#s@a.test/x", "http://***@a.test/x"),
+        ("http://me:pa ss@a.test/", "http://***@a.test/"),
+        (
+            '{"url": "http://me:pa ss@a.test/?token=1", "id": "x@y"}',
+            '{"url": "http://***@a.test/?token=***", "id": "x@y"}',
+        ),
+        ('{"headers": {"X-Api-Key" : "a\\"b", "Accept": "*/*"}', '{"headers": {"X-Api-Key": "***", "Accept": "*/*"}'),
+        ('{"authorization": ["a", "b"], "x": 1}', '{"authorization": "***", "x": 1}'),
+        ('{"Cookie": "cut in the mid', '{"Cookie": "***"'),
+        ("https://a.test/?page=1&access_token=x", "https://a.test/?page=1&access_token=***"),
+        ("a line of words, me@a.test", "a line of words, me@a.test"),
+    ],
+)
+def test_of_a_line_that_cannot_be_read_what_may_be_a_key_is_masked(text: str, expected: str) -> None:
+    assert mask_damaged(text) == expected
+
+
+def test_what_a_terminal_would_obey_is_spelt_out() -> None:
+    said = "a\x1b[2Jb\rc\x07d\x9be\u202ef\tg\nh\u00fci"
+    assert printable(said) == "a\\x1b[2Jb\\x0dc\\x07d\\x9be\\x202ef\tg\nh\u00fci"
+    record = logging.LogRecord("x", logging.ERROR, "", 0, "of a server: %s", ("\x1b]0;title\x07",), None)
+    MaskFilter(Masker()).filter(record)
+    assert record.getMessage() == "of a server: \\x1b]0;title\\x07"

@@ -19,25 +19,30 @@ _REPEATED: Final = ("content_type", "etag", "last_modified")
 
 def hide(record: Record, secrets: Secrets) -> None:
     """Put `***` in the place of secrets, in place: in errors and URLs, and in what headers a server sent."""
-    masker = secrets.masker
+    masker, headers = secrets.masker, record.headers
     if record.error is not None:
         record.error = masker.mask(record.error)
     if record.final_url is not None:
         record.final_url = masker.mask(record.final_url)
-    headers = record.headers
-    if headers is None:
-        return
     if secrets.names:
-        record.url = masker.mask(record.url)
-        if masker.finds("\n".join(map(str, headers.values()))):
-            record.headers = {name: _masked(value, secrets) for name, value in headers.items()}
-            for field in _REPEATED:
-                if (text := getattr(record, field)) is not None:
-                    setattr(record, field, masker.mask(text))
-            return
-    for name in _WITH_URLS:
-        if name in headers:
-            record.headers = {**(record.headers or {}), name: _masked(headers[name], secrets)}
+        said = list(map(str, headers.values())) if headers is not None else []
+        if masker.finds("\n".join([record.url, *said])):
+            _mask_all(record, secrets)
+    if headers is not None:
+        for name in _WITH_URLS:
+            if name in headers:
+                record.headers = {**(record.headers or {}), name: _masked(headers[name], secrets)}
+
+
+def _mask_all(record: Record, secrets: Secrets) -> None:
+    """For a secret that came back."""
+    mask = secrets.masker.mask
+    record.url = mask(record.url)
+    if record.headers is not None:
+        record.headers = {name: _masked(value, secrets) for name, value in record.headers.items()}
+    for field in _REPEATED:
+        if (text := getattr(record, field)) is not None:
+            setattr(record, field, mask(text))
 
 
 def _masked(value: Any, secrets: Secrets) -> Any:
