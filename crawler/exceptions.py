@@ -93,6 +93,10 @@ class StoppedError(CallError):
     """The run is stopping: this call was not finished and stays for the next run."""
 
 
+class WithheldError(CallError):
+    """What an answer means will be told by those of other calls: until then it is nobody's."""
+
+
 class DecodeError(CallError):
     """A body is not what its content coding says: damaged, or bytes follow its end."""
 

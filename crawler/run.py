@@ -73,6 +73,8 @@ class Run:
         self.traffic: Traffic[Any] = Traffic(plan.policy, max_calls=plan.max_calls)
         self.guard = Guard(plan.addresses)
         self.doors: dict[str, Door] = {}  # by host; only of those that have refused credentials
+        self.let_go: Callable[[], bool] = lambda: False
+        """Let those calls end that wait for what comes of others; whether there are any. Whoever has some sets it."""
         self.resume_at: str | None = None
         self.without_report: str | None = None
         """Why there is no report.html of this run."""

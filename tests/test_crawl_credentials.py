@@ -67,9 +67,7 @@ def test_a_token_that_dies_is_asked_for_again_and_nothing_fails(
             "APIFETCH_DURABILITY": "process",
         },
     )  # fmt: skip
-    failed = outcomes(result)["http_error"]
-    audit(result, 8 if failed else 0)
-    assert failed == 0 if refusal == 401 else failed < 2 * (window + 1)
+    audit(result, 0)
     assert (tmp_path / "issued").read_text() == "3"
     assert private_calls(api) <= LINES + 2 * (WORKERS + window)
     assert "token-number" not in result.stderr
@@ -119,9 +117,26 @@ def test_a_call_that_is_refused_for_its_own_sake_stops_nothing(
     for at in (5, 6, 20, 30, 39):
         lines[at] = api.url(f"/status/{status}?n={at}")
     result = crawl(lines, hosts=api.netloc, headers=HEADERS, workers=workers, env={"TOKEN": "good-token"})
-    audit(result, 8)
+    summary = audit(result, 8)
     assert outcomes(result) == Counter(ok=35, http_error=5)
-    assert sum(api.seen("/").values()) <= 40 + (0 if status == 403 else 2 * workers + 2)
+    called = sum(api.seen("/").values())
+    assert called <= 40 + (0 if status == 403 else 2 * workers + 2)
+    assert summary["run"]["calls"] == called
+
+
+@pytest.mark.parametrize(("count", "code"), [(60, 6), *thorough((10, 8))])
+def test_403_is_about_credentials_when_a_whole_window_says_so(
+    api: ApiServer, crawl: Crawl, count: int, code: int
+) -> None:
+    """Then none of them is that line's answer; when the list is over before, all are."""
+    lines = urls(api, count, "size=50&refusal=403")
+    result = crawl(
+        lines, hosts=api.netloc, headers=HEADERS, workers=5, env={"TOKEN": "not-good"},
+        settings={"APIFETCH_REFUSED_WINDOW": 30},
+    )  # fmt: skip
+    audit(result, code)
+    assert outcomes(result)["http_error"] == (1 if code == 6 else count)
+    assert private_calls(api) <= min(count, 30 + 5 + HANDFUL)
 
 
 def test_what_carries_no_credentials_is_answered_as_ever(api: ApiServer, crawl: Crawl) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from crawler.credentials import Door, says_nothing
+from crawler.credentials import Door, Verdict, says_nothing
 from crawler.credentials.door import BEYOND_CHANCE
 
 WINDOW = 50
+ANSWER, AGAIN, LATER = Verdict.ANSWER, Verdict.AGAIN, Verdict.LATER
 
 
 class Host:
@@ -23,7 +24,7 @@ class Host:
     def refused(
         self, call: str, *, sent_s: float | None = None, tries: bool = False, strict: bool = True,
         before_s: float | None = None,
-    ) -> bool:  # fmt: skip
+    ) -> Verdict:  # fmt: skip
         self.now_s += 1
         return self.door.refused(
             call, self.now_s, sent_s=self.now_s - 0.5 if sent_s is None else sent_s, tries=tries, strict=strict,
@@ -34,8 +35,8 @@ class Host:
         self.now_s += 1
         return self.door.accepted(self.now_s, sent_s=self.now_s - 0.5 if sent_s is None else sent_s, tries=tries)
 
-    def trial_refused(self, call: str, *, changed: bool = False, before_s: float | None = None) -> bool:
-        """Let a call try, and be refused; whether it is kept."""
+    def trial_refused(self, call: str, *, changed: bool = False, before_s: float | None = None) -> Verdict:
+        """Let a call try, and be refused."""
         assert self.door.try_it(has_tried=False)
         if not self.door.is_renewed:
             self.now_s += 1
@@ -45,7 +46,7 @@ class Host:
 
 def test_a_401_shuts_the_door_and_one_call_tries() -> None:
     host = Host()
-    assert host.refused("a")
+    assert host.refused("a") is AGAIN
     assert host.door.is_shut
     assert host.door.try_it(has_tried=False)
     assert not host.door.try_it(has_tried=False)
@@ -59,31 +60,31 @@ def test_those_in_flight_are_kept_and_count_only_against_what_they_carried() -> 
     host = Host()
     in_flight = [f"{n}" for n in range(20)]
     for call in in_flight:
-        assert host.refused(call, sent_s=0.0)
-    assert host.trial_refused("0", changed=True) is False
+        assert host.refused(call, sent_s=0.0) is AGAIN
+    assert host.trial_refused("0", changed=True) is ANSWER
     assert not host.is_dead()
-    assert host.refused("late", sent_s=0.0)
+    assert host.refused("late", sent_s=0.0) is AGAIN
     assert not host.is_dead()
 
 
 def test_the_same_credentials_are_dead_when_one_has_tried_and_many_were_refused() -> None:
     host = Host()
     for n in range(BEYOND_CHANCE):
-        assert host.refused(f"{n}", sent_s=0.0)
+        assert host.refused(f"{n}", sent_s=0.0) is AGAIN
     assert not host.is_dead()
     host.trial_refused("0")
     assert host.is_dead()
     assert host.door.is_shut
     assert not host.door.try_it(has_tried=False)
-    assert host.refused("late", sent_s=0.0)  # it stays for the next run
+    assert host.refused("late", sent_s=0.0) is AGAIN  # it stays for the next run
 
 
 def test_one_worker_finds_out_that_they_are_dead_by_a_handful() -> None:
     host = Host()
-    assert host.refused("0")
+    assert host.refused("0") is AGAIN
     answers = 0
     while not host.is_dead():
-        assert host.trial_refused(f"{answers}") is False
+        assert host.trial_refused(f"{answers}") is ANSWER
         answers += 1
     assert answers == BEYOND_CHANCE
 
@@ -94,19 +95,19 @@ def test_late_answers_of_calls_in_flight_complete_the_number() -> None:
     host.trial_refused("0")
     for n in range(1, BEYOND_CHANCE):
         assert not host.is_dead()
-        assert host.refused(f"{n}", sent_s=0.0)
+        assert host.refused(f"{n}", sent_s=0.0) is AGAIN
     assert host.is_dead()
 
 
 def test_a_call_that_is_refused_for_its_own_sake_has_its_answer_and_401_is_no_alarm_any_more() -> None:
     host = Host()
     host.refused("a")
-    assert host.trial_refused("a") is False  # nobody else waits: it has its answer
+    assert host.trial_refused("a") is ANSWER  # nobody else waits: it has its answer
     assert host.door.is_shut
     assert host.door.try_it(has_tried=False)
     assert host.accepted(tries=True)
     assert not host.door.is_refusing
-    assert host.refused("b") is False
+    assert host.refused("b") is LATER
     assert not host.door.is_shut
 
 
@@ -114,23 +115,23 @@ def test_a_call_that_tried_is_kept_while_others_can_try_and_answered_when_they_g
     host = Host()
     host.refused("a")
     host.door.waiting = 1
-    assert host.trial_refused("a") is True
+    assert host.trial_refused("a") is AGAIN
     refused_s = host.now_s
     assert not host.door.try_it(has_tried=True)
     assert host.door.try_it(has_tried=False)
     host.door.waiting = 0
     assert host.accepted(tries=True)
-    assert host.refused("a", before_s=refused_s) is False
+    assert host.refused("a", before_s=refused_s) is ANSWER
 
 
 def test_a_call_that_tried_tries_again_when_nobody_else_is_there() -> None:
     host = Host()
     host.refused("a")
     host.door.waiting = 1
-    assert host.trial_refused("a") is True
+    assert host.trial_refused("a") is AGAIN
     host.door.waiting = 0
     assert host.door.try_it(has_tried=True)
-    assert host.refused("a", tries=True) is False
+    assert host.refused("a", tries=True) is ANSWER
 
 
 @pytest.mark.parametrize("strict", [True, False])
@@ -143,12 +144,12 @@ def test_a_trial_that_says_nothing_is_followed_by_another(strict: bool) -> None:
     assert host.door.try_it(has_tried=False)
 
 
-def test_403_is_an_answer_until_a_whole_window_is_refused() -> None:
+def test_403_is_an_open_question_until_a_whole_window_is_refused() -> None:
     host = Host()
     for n in range(WINDOW - 1):
-        assert host.refused(f"{n}", strict=False) is False
-        assert host.refused(f"{n}", strict=False) is False  # the same call counts once
-    assert host.refused("last", strict=False) is True
+        assert host.refused(f"{n}", strict=False) is LATER
+        assert host.refused(f"{n}", strict=False) is LATER  # the same call counts once
+    assert host.refused("last", strict=False) is AGAIN
     assert host.door.is_shut
     host.trial_refused("last")
     assert host.is_dead()
@@ -159,12 +160,12 @@ def test_a_success_that_was_sent_after_the_first_refusal_ends_the_row() -> None:
     for n in range(2):
         host.refused(f"{n}", strict=False)
     host.accepted(sent_s=0.0)  # it was on its way before
-    assert host.refused("2", strict=False) is True
+    assert host.refused("2", strict=False) is AGAIN
     host = Host(window=3)
     for n in range(2):
         host.refused(f"{n}", strict=False)
     host.accepted()
-    assert host.refused("2", strict=False) is False
+    assert host.refused("2", strict=False) is LATER
 
 
 def test_a_success_that_was_sent_after_the_row_began_opens_what_the_window_has_shut() -> None:
@@ -177,10 +178,21 @@ def test_a_success_that_was_sent_after_the_row_began_opens_what_the_window_has_s
     assert not host.door.is_shut
 
 
+def test_what_was_refused_before_a_success_was_sent_has_its_answer_and_what_came_later_has_none() -> None:
+    host = Host(window=3)
+    host.refused("0", strict=False)
+    sent_s = host.now_s + 0.1
+    host.refused("1", strict=False)
+    host.accepted(sent_s=sent_s)
+    assert not host.door.is_open_question("0")
+    assert host.door.is_open_question("1")
+    assert host.refused("2", strict=False) is LATER  # a row of two
+
+
 def test_each_time_the_door_is_shut_they_are_read_again() -> None:
     host = Host()
     for n in range(3):
-        assert host.refused(f"{n}")
+        assert host.refused(f"{n}") is AGAIN
         assert not host.door.is_renewed
         assert host.door.try_it(has_tried=False)
         host.now_s += 1
@@ -195,7 +207,7 @@ def test_a_late_refusal_of_what_was_sent_before_the_door_opened_is_kept() -> Non
     host.now_s += 1
     host.door.renewed(host.now_s, changed=True)
     host.accepted(tries=True)
-    assert host.refused("b", sent_s=0.5)
+    assert host.refused("b", sent_s=0.5) is AGAIN
     assert not host.door.is_shut
 
 

@@ -85,7 +85,7 @@ SETTINGS: Final = (
         "the same status; 0: never",
     ),
     ready(
-        "APIFETCH_REFUSED_WINDOW", whole(0), default="50", setting="APIFETCH_REFUSED_WINDOW",
+        "APIFETCH_REFUSED_WINDOW", whole(0, 1000), default="50", setting="APIFETCH_REFUSED_WINDOW",
         says="calls in a row that a host answers with 401 or 403, after which the credentials are read again and "
         "tried; 401 for what the arguments say does it at once; 0: never, they are answers as others are",
     ),

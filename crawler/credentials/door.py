@@ -7,6 +7,7 @@ nothing, reads nothing. All times are seconds on one monotonic clock.
 from __future__ import annotations
 
 import math
+from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -17,6 +18,14 @@ REFUSING: Final = frozenset({401, 403})
 
 SAYS_NOTHING: Final = frozenset({407, 408, 425, 429})
 """Besides 5xx, statuses that may come before anybody has looked at the credentials."""
+
+
+class Verdict(Enum):
+    """What becomes of a call that was refused."""
+
+    ANSWER = "it is its answer"
+    AGAIN = "it is made again, as soon as it may go in"
+    LATER = "what comes of others will tell: the row goes on, or one of them gets in"
 
 
 BEYOND_CHANCE: Final = 5
@@ -44,8 +53,7 @@ class Door:
         self._is_tried = False  # by a call that is on its way
         self._has_failed = False  # such a call
         self._is_lenient = False  # 401 is seen to be about single calls
-        self._refused: set[Hashable] = set()  # calls in a row
-        self._row_began_s = -math.inf
+        self._refused: dict[Hashable, float] = {}  # calls in a row -> when
         self._renewed_s = -math.inf
         self._opened_s = -math.inf
         self._succeeded_s = -math.inf  # when the last call that got in was sent
@@ -75,8 +83,8 @@ class Door:
 
     def refused(
         self, call: Hashable, now_s: float, *, sent_s: float, tries: bool, strict: bool, before_s: float | None
-    ) -> bool:
-        """Whether a call that was refused is to be kept, and made again; else that is its answer.
+    ) -> Verdict:
+        """Say what becomes of a call that was refused.
 
         tries: it is the one that tries. strict: 401 for the run's own credentials. before_s: when it was refused
         before, None for the first time.
@@ -84,32 +92,36 @@ class Door:
         if tries:
             self._is_tried = False
         elif sent_s < max(self._opened_s, self._renewed_s):
-            return True  # as it was on its way they were refused, or were others
+            return Verdict.AGAIN  # as it was on its way they were refused, or were others
         if before_s is not None and self._renewed_s <= before_s < self._succeeded_s:
             self._is_lenient = True
-            return False  # what was sent after its first refusal got in
-        if not self._refused:
-            self._row_began_s = now_s
-        self._refused.add(call)
+            return Verdict.ANSWER  # what was sent after its first refusal got in
+        self._refused.setdefault(call, now_s)
         if not self.is_shut:
             if not (strict and not self._is_lenient) and len(self._refused) < self._window:
-                return False
+                return Verdict.LATER
             self.is_shut, self.is_renewed, self._has_failed = True, False, False
             self.shut_s = now_s
         if tries or self._has_failed:
             self._has_failed = True
             self.is_dead = len(self._refused) >= min(BEYOND_CHANCE, self._window)
         # if nobody else can try, it has its answer, and gives its place to the next
-        return not tries or (self.waiting > 0 and not self.is_dead)
+        return Verdict.ANSWER if tries and (self.is_dead or not self.waiting) else Verdict.AGAIN
+
+    def is_open_question(self, call: Hashable) -> bool:
+        """Whether a call whose verdict was LATER still has none: else it has its answer."""
+        return call in self._refused
 
     def accepted(self, now_s: float, *, sent_s: float, tries: bool) -> bool:
         """Take note of a call that got in; whether the door is opened by it."""
         if tries:
             self._is_tried = False
-        elif sent_s <= self._row_began_s:
-            return False  # it may have been sent before they died
+        # what was refused after it was sent may have been refused since they died meanwhile
+        later = {} if tries else {call: at_s for call, at_s in self._refused.items() if at_s >= sent_s}
+        if not tries and len(later) == len(self._refused):
+            return False
+        self._refused = later
         self._succeeded_s = max(self._succeeded_s, sent_s)
-        self._refused.clear()
         self._is_lenient |= self._has_failed  # what failed, failed for its own sake
         self._has_failed = False
         if self.is_dead or not self.is_shut:

@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from scrapy import signals
-from scrapy.exceptions import CloseSpider, NotConfigured
+from scrapy.exceptions import CloseSpider, DontCloseSpider, NotConfigured
 
 from crawler.accounting import ExitCode
 from crawler.credentials import REFUSING
@@ -161,6 +161,8 @@ class RunKeeper:
             return
         if (reason := _reason_to_stop(self._run)) is not None:
             raise CloseSpider(reason)
+        if self._run.let_go():
+            raise DontCloseSpider
         for ticket in [ticket for ticket in self._run.in_flight.values() if not ticket.recorded]:
             self._run.recording.put_nowait(Record.of(ticket, Outcome.REJECTED, "a component dropped it without a word"))
         for record in list(self._run.recording.no_calls.values()):

@@ -17,7 +17,7 @@ from scrapy.settings import SETTINGS_PRIORITIES
 
 from crawler.arguments import ARGUMENTS, SETTINGS, Configured, read_arguments
 from crawler.descriptors import workers_that_fit
-from crawler.exceptions import ListError, StoppedError, StoreError
+from crawler.exceptions import ListError, StoppedError, StoreError, WithheldError
 from crawler.items import IDEMPOTENT, STRANGER, TICKET, Outcome, Record, Ticket, uuid_text
 from crawler.sources import check_url
 from crawler.sources.feed import Feed
@@ -188,8 +188,8 @@ class ApiFetchSpider(Spider):
         request: Request = failure.request  # type: ignore[attr-defined]  # Scrapy sets it
         exc = failure.value
         assert exc is not None
-        if isinstance(exc, (StoppedError, StoreError)):
-            return ()  # not finished: it stays for the next run
+        if isinstance(exc, (StoppedError, StoreError, WithheldError)):
+            return ()  # not finished: it comes back, or stays for the next run
         ticket: Ticket = request.meta[TICKET]
         is_keyed = self.key_header is not None and self.key_header.is_in(request.headers)
         outcome, error = outcome_of_exception(exc, may_repeat=is_keyed or request.method in IDEMPOTENT)

@@ -1,8 +1,9 @@
 """What stands before the wire when a host refuses credentials: calls wait, the secrets are read again, one call tries.
 
 Translates between calls and the run's doors, and reads the secrets again; what a refusal means is decided in
-crawler.credentials. A call that was refused stays here, with its worker, and goes again itself: so nothing else goes
-out meanwhile, and it costs none of its retries.
+crawler.credentials. A call that is to go again stays here, with its worker, and goes itself: so nothing else goes out
+meanwhile, and it costs none of its retries. A call of which others will tell what its refusal means gives its worker
+back: it is withheld, and comes by once more for its answer, or to go again.
 """
 
 from __future__ import annotations
@@ -11,16 +12,17 @@ import asyncio
 import logging
 import math
 import time
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
-from crawler.credentials import REFUSING, Door, says_nothing
-from crawler.exceptions import SecretError, StoppedError
+from crawler.credentials import REFUSING, Door, Verdict, says_nothing
+from crawler.exceptions import SecretError, StoppedError, WithheldError
 from crawler.items import IDEMPOTENT, TICKET
 from crawler.pacing import read_ending
 from crawler.wire.filling import Whose
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Hashable, Iterable
 
     from scrapy import Request
     from scrapy.http import Response
@@ -31,17 +33,41 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("apifetch")
 
+SHUT: Final = "%s refuses the credentials (%d): calls wait until one has tried again"
+
+DEAD: Final = (
+    "%s refuses the credentials (%d): what is left stays for a run with better ones. If these answers are about single "
+    "calls, -s APIFETCH_REFUSED_WINDOW=0 takes them as such"
+)
+
+ANSWER: Final = "apifetch_answer"
+"""``request.meta`` key: the answer of a call that was withheld."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trip:
+    """A call on its way. sent_s: when it was sent. tries, before_s: see Door.refused."""
+
+    request: Request
+    host: str
+    sent_s: float
+    tries: bool = False
+    before_s: float | None = None
+
 
 class Doorkeeper:
-    """Of one run. send: makes a call, once. window: Door's."""
+    """Of one run. send: makes a call, once. bring: has the engine make a request. window: Door's."""
 
     def __init__(
-        self, run: Run, filling: Filling, send: Callable[[Request], Awaitable[Response]], *, window: int
-    ) -> None:
+        self, run: Run, filling: Filling, send: Callable[[Request], Awaitable[Response]],
+        bring: Callable[[Request], None], *, window: int,
+    ) -> None:  # fmt: skip
         self._run = run
+        self._bring = bring
         self._filling = filling
         self._send = send
         self._doors = run.doors
+        self._withheld: dict[str, dict[Hashable, tuple[Request, Response]]] = {}  # by host
         self._changed = asyncio.Event()
         self._renewing = asyncio.Lock()
         self._window = window
@@ -49,34 +75,42 @@ class Doorkeeper:
         self._changed_s = -math.inf
         self._watch: asyncio.Task[None] | None = None
 
-    @property
-    def is_needed(self) -> bool:
-        """Whether some host has refused credentials: only then calls have to come by here."""
-        return bool(self._doors)
-
     async def refused(self, request: Request, response: Response, host: str) -> Response:
-        """Give the answer of a call that was refused when it went by no door: this one, or that of another try."""
-        sent_s = time.monotonic() - request.meta.get("download_latency", 0.0)
-        if not self._is_kept(request, response, host, sent_s=sent_s, tries=False, before_s=None):
-            return response
-        return await self.download(request, host, before_s=time.monotonic())
+        """Give the answer of a call that was refused when it went by no door: this one, or that of another try.
 
-    async def download(self, request: Request, host: str, *, before_s: float | None = None) -> Response:
-        """Give the answer of a call once it may go in. before_s: when it was refused. Raises StoppedError."""
+        Raises WithheldError when it has to wait for what comes of others.
+        """
+        sent_s = time.monotonic() - request.meta.get("download_latency", 0.0)
+        if self._is_its_answer(Trip(request, host, sent_s), response):
+            return response
+        return await self._download(request, host, before_s=time.monotonic())
+
+    async def download(self, request: Request, host: str) -> Response:
+        """Give the answer of a call once it may go in. Raises StoppedError, WithheldError."""
+        answer: Response | None = request.meta.pop(ANSWER, None)
+        if answer is None:
+            return await self._download(request, host, before_s=None)
+        ticket: Ticket | None = request.meta.get(TICKET)
+        if ticket is not None:
+            ticket.attempts -= 1  # it was counted on its way here, and does not go out
+        return answer
+
+    async def _download(self, request: Request, host: str, *, before_s: float | None) -> Response:
+        """before_s: when it was refused."""
         has_tried = False
         while True:
             tries = await self._turn(request, host, has_tried=has_tried)
             has_tried |= tries
             if before_s is not None:
                 await self._count(request)
-            sent_s = time.monotonic()
+            trip = Trip(request, host, time.monotonic(), tries, before_s)
             try:
                 response = await self._send(request)
             except BaseException:
                 if tries:
                     self._lost(self._doors[host])
                 raise
-            if not self._is_kept(request, response, host, sent_s=sent_s, tries=tries, before_s=before_s):
+            if self._is_its_answer(trip, response):
                 return response
             before_s = time.monotonic()
 
@@ -90,7 +124,7 @@ class Doorkeeper:
                 raise StoppedError("the run is stopping")
             if door.try_it(has_tried=has_tried):
                 try:
-                    await stopping.until_given_up(self._renew(door))
+                    await stopping.until_given_up(self._renew(door, host))
                 except BaseException:
                     self._lost(door)
                     raise
@@ -112,7 +146,7 @@ class Doorkeeper:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    async def _renew(self, door: Door) -> None:
+    async def _renew(self, door: Door, host: str) -> None:
         """Read the secrets again: once for each time that a door is shut, and once for all that are shut meanwhile."""
         if door.is_renewed:
             return
@@ -128,7 +162,11 @@ class Doorkeeper:
                     is_new = self._changed_s >= door.shut_s
                     logger.info("The secrets are read again: %s", "they are new" if is_new else "they are as before")
                 self._read_s = time.monotonic()
-        door.renewed(time.monotonic(), changed=self._changed_s >= door.shut_s)
+        is_new = self._changed_s >= door.shut_s
+        door.renewed(time.monotonic(), changed=is_new)
+        if is_new:  # what others were refused is no answer any more
+            for request, _ in self._withheld.pop(host, {}).values():
+                self._bring(request)
 
     async def _count(self, request: Request) -> None:
         """Count one more attempt, and have it on disk when it may not be repeated. Raises StoreError."""
@@ -141,45 +179,68 @@ class Doorkeeper:
 
     # What the host says
 
-    def _is_kept(
-        self, request: Request, response: Response, host: str, *, sent_s: float, tries: bool, before_s: float | None
-    ) -> bool:
-        """Whether the call is to be made again, as soon as it may go in; else *response* is its answer."""
-        door = self._doors.get(host)
-        carries = self._filling.credentials_in(request)
-        is_judged = carries and not says_nothing(response.status) and not _is_about_time(response)
-        if not is_judged or carries is None:
-            if door is not None and tries:
+    def _is_its_answer(self, trip: Trip, response: Response) -> bool:
+        """Whether that is the call's answer; else it goes again, as soon as it may go in. Raises WithheldError."""
+        door = self._doors.get(trip.host)
+        carries = self._filling.credentials_in(trip.request)
+        if carries is None or says_nothing(response.status) or _is_about_time(response):
+            if door is not None and trip.tries:
                 self._lost(door)
-            return False
-        now_s = time.monotonic()
-        if response.status not in REFUSING:
-            if door is not None and door.accepted(now_s, sent_s=sent_s, tries=tries):
-                logger.info("%s takes the credentials: going on", host)
-                self._wake()
-            return False
-        if door is None:
-            door = self._doors[host] = Door(self._window)
+            return True
+        if response.status in REFUSING:
+            if door is None:
+                door = self._doors[trip.host] = Door(self._window)
+            return self._refused(door, trip, response, strict=response.status == 401 and carries is Whose.OURS)
+        if door is not None:
+            self._accepted(door, trip)
+        return True
+
+    def _refused(self, door: Door, trip: Trip, response: Response, *, strict: bool) -> bool:
+        """Whether that is the call's answer. Raises WithheldError."""
+        request, host = trip.request, trip.host
         ticket: Ticket | None = request.meta.get(TICKET)
+        call = ticket.uuid if ticket is not None else request.url
         was_shut = door.is_shut
-        is_kept = door.refused(
-            ticket.uuid if ticket is not None else request.url, now_s, sent_s=sent_s, tries=tries,
-            strict=response.status == 401 and carries is Whose.OURS, before_s=before_s,
-        )  # fmt: skip
-        if not was_shut and door.is_shut:
-            logger.warning(
-                "%s refuses the credentials (%d): calls wait until one has tried again", host, response.status
-            )
-        if door.is_dead and tries:
-            logger.error(
-                "%s refuses the credentials (%d): what is left stays for a run with better ones. If these answers are "
-                "about single calls, -s APIFETCH_REFUSED_WINDOW=0 takes them as such", host, response.status,
-            )  # fmt: skip
-        if tries:
+        verdict = door.refused(
+            call, time.monotonic(), sent_s=trip.sent_s, tries=trip.tries, strict=strict, before_s=trip.before_s
+        )
+        if door.is_shut and not was_shut:
+            logger.warning(SHUT, host, response.status)
+        if door.is_dead:
+            self._withheld.pop(host, None)  # they are left
+        if trip.tries:
             self._wake()
-        if is_kept and ticket is not None and ticket.is_noted:
+            if door.is_dead:
+                logger.error(DEAD, host, response.status)
+        if verdict is not Verdict.ANSWER and ticket is not None and ticket.is_noted:
             self._run.recording.unsent(ticket)  # it was not carried out
-        return is_kept
+        if verdict is Verdict.LATER:
+            self._withheld.setdefault(host, {})[call] = (request.copy(), response)
+            raise WithheldError(f"{response.status}: what comes of others will tell what it means")
+        return verdict is Verdict.ANSWER
+
+    def _accepted(self, door: Door, trip: Trip) -> None:
+        if door.accepted(time.monotonic(), sent_s=trip.sent_s, tries=trip.tries):
+            logger.info("%s takes the credentials: going on", trip.host)
+            self._wake()
+        withheld = self._withheld.get(trip.host)
+        if withheld:
+            self._release(trip.host, [call for call in withheld if not door.is_open_question(call)])
+
+    def _release(self, host: str, calls: Iterable[Hashable]) -> None:
+        """Let withheld calls have their answers."""
+        withheld = self._withheld[host]
+        for call in calls:
+            request, response = withheld.pop(call)
+            request.meta[ANSWER] = response
+            self._bring(request)
+
+    def release_all(self) -> bool:
+        """The same for all: nothing more will come that could tell. Whether there were any."""
+        waiting = [(host, list(withheld)) for host, withheld in self._withheld.items() if withheld]
+        for host, calls in waiting:
+            self._release(host, calls)
+        return bool(waiting)
 
     def _lost(self, door: Door) -> None:
         """Let another call try."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class Whose(Enum):
     """Who gave the credentials that a call carries."""
 
-    OURS = "the arguments"
+    OURS = "the arguments, or the variables that they let the list use"
     LIST = "the list"
 
 
@@ -91,8 +91,10 @@ class Filling:
     def credentials_in(self, request: Request) -> Whose | None:
         """Give whose credentials a request carries; None for none."""
         headers = request.headers
-        if any(name in headers and headers.getlist(name) == values for name, values in self._keys.items()) or (
-            self._is_query_key and _is_as_listed(request)
+        if (
+            any(name in headers and headers.getlist(name) == values for name, values in self._keys.items())
+            or (self._is_query_key and _is_as_listed(request))
+            or (self._of_list and fill_line(request, self._of_list))
         ):
             return Whose.OURS
         if any(_is_key(name.decode("latin-1")) for name in headers) or mask_url(request.url) != request.url:

@@ -99,7 +99,11 @@ class FillingHandler(BaseDownloadHandler):
 
     def _door(self, run: Run) -> Doorkeeper:
         if self._keeper is None:
-            self._keeper = Doorkeeper(run, self._filling, partial(self._send, run=run), window=self._window)
+            assert self.crawler.engine is not None
+            self._keeper = Doorkeeper(
+                run, self._filling, partial(self._send, run=run), self.crawler.engine.crawl, window=self._window
+            )
+            run.let_go = self._keeper.release_all
         return self._keeper
 
     async def _send(self, request: Request, run: Run) -> Response:
