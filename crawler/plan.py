@@ -50,7 +50,7 @@ class Plan:
     tolerance: Tolerates
     durability: Durability
     levels: int
-    identity: Mapping[str, str]
+    identity: Mapping[str, str | None]
     arguments: Mapping[str, Any]
     versions: Mapping[str, str]
     workers: int = 20
@@ -71,6 +71,18 @@ class Plan:
     def shown(self) -> str:
         """The list as people see it."""
         return mask_url(self.urls) if is_remote(self.urls) else self.urls
+
+
+def shape_of(settings: Mapping[str, Any]) -> Shape:
+    """How the lines of the list become calls, by checked settings."""
+    return Shape(
+        format=settings["APIFETCH_FORMAT"],
+        column=settings["APIFETCH_COLUMN"],
+        template=settings["APIFETCH_TEMPLATE"],
+        method=settings["APIFETCH_METHOD"],
+        data=settings["APIFETCH_DATA"],
+        typed=any(name.lower() == "content-type" for name, _ in settings["APIFETCH_HEADERS"] or ()),
+    )
 
 
 def absolute(urls: str) -> str:

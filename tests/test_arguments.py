@@ -30,7 +30,8 @@ PROJECT = Path(__file__).parent.parent
 READY = [row for row in ARGUMENTS if row.ready]
 PLANNED = [row for row in ARGUMENTS if not row.ready]
 VALID = {
-    "urls": "list.csv", "format": "csv.gz", "column": "link", "headers": '{"X": "a"}', "params": '{"a": 1}',
+    "urls": "list.csv", "format": "csv.gz", "column": "link", "template": "https://h/{id}", "method": "PUT",
+    "data": '{"a": {id}}', "headers": '{"X": "a"}', "params": '{"a": 1}',
     "hosts": "api.example.com", "out": "there", "save": "raw", "workers": "64", "per_host": "8", "retries": "0",
     "rate": "5/s,100/d", "max_calls": "7", "env_file": "/dev/null", "pass_env": "API_KEY",
     "expect": "json", "ok_if": "error == null", "APIFETCH_RETRY_REJECTED": "on",
@@ -89,6 +90,9 @@ def test_the_defaults_are_those_of_the_design() -> None:
         "APIFETCH_URLS": "list.txt",
         "APIFETCH_FORMAT": "None",
         "APIFETCH_COLUMN": "url",
+        "APIFETCH_TEMPLATE": "None",
+        "APIFETCH_METHOD": "None",
+        "APIFETCH_DATA": "None",
         "APIFETCH_HEADERS": "()",
         "APIFETCH_PARAMS": "()",
         "APIFETCH_PASS_ENV": "None",
@@ -164,7 +168,9 @@ def test_a_setting_holds_text_or_the_typed_value(row: Argument) -> None:
 
 def test_what_was_read_is_read_again_without_a_change() -> None:
     """The command checks first, then the spider, for callers other than the command."""
-    values = read({name: value for name, value in VALID.items() if not name.startswith("APIFETCH")})
+    values = read(
+        {name: value for name, value in VALID.items() if not name.startswith("APIFETCH") and name != "column"}
+    )
     assert read(settings=values) == read(s=values) == values
 
 
@@ -263,6 +269,27 @@ def test_column_and_a_format_without_columns_exclude_each_other() -> None:
     assert message(said={"column": "link", "format": "txt"}) == expected
     assert message(said={"format": "txt"}, s={"APIFETCH_COLUMN": "link"}) == expected
     assert read({"format": "txt"}, settings={"APIFETCH_COLUMN": "link"})["APIFETCH_FORMAT"] == "txt"
+    expected = "column='link': expected no column beside a template, which makes the URLs"
+    assert message(said={"column": "link", "template": "https://h/{id}"}) == expected
+
+
+def test_names_of_secrets_stand_in_headers_and_params_alone() -> None:
+    for name, value in (("template", "https://h/{id}?k=${KEY}"), ("data", '{"k": "${KEY}"}')):
+        assert "${NAME} is filled in within headers and params alone" in message(said={name: value})
+
+
+def test_a_template_that_makes_one_call_of_every_line_is_refused() -> None:
+    expected = "template='https://h/a': expected a {column} in it or in data, or every line would be the same call"
+    for data in ({}, {"data": "a=1"}):
+        assert message(said={"template": "https://h/a", **data}) == expected
+    assert read({"template": "https://h/a", "data": '{"id": {id}}'})["APIFETCH_TEMPLATE"] == "https://h/a"
+
+
+def test_data_may_stand_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "body.json").write_text('{"id": {id}}\n')
+    assert read({"data": f"@{tmp_path}/body.json"})["APIFETCH_DATA"] == '{"id": {id}}\n'
+    assert "No such file" in message(said={"data": f"@{tmp_path}/none.json"})
+    assert "begins like JSON, but is none" in message(said={"data": "{'id': {id}}"})
 
 
 # Said twice
@@ -271,6 +298,9 @@ def test_column_and_a_format_without_columns_exclude_each_other() -> None:
 OTHER = {
     "pass_env": "TENANT",
     "ok_if": "data",
+    "template": "https://h/{}",
+    "method": "DELETE",
+    "data": "b",
     "env_file": "other.env",
     "rate": "6/s",
     "max_calls": "8",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import lzma
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.audit import audit
 from tests.harness import write_list
@@ -82,3 +82,30 @@ def test_a_list_on_the_web_is_one_like_any_other(api: ApiServer, crawl: Crawl) -
     for path in first.out.rglob("*"):
         assert not path.is_file() or b"s3cret-word" not in path.read_bytes(), path
     assert "s3cret-word" not in first.stderr + edited.stderr
+
+
+def test_a_list_of_ids_becomes_a_list_of_posts_and_goes_on_after_a_failure(api: ApiServer, crawl: Crawl) -> None:
+    write_list(crawl.cwd / "ids.csv", ["id,name,status", 'a/b,"Å ""1""",200', "c,d,404", ",e,200"])
+    how: dict[str, Any] = {
+        "template": api.url("/status/{status}?id={id}"),
+        "data": '{"id": {id}, "says": "Hello, {name}", "status": {status:number}}',
+        "headers": {"X-Trace": "1"},
+    }
+    first = crawl("ids.csv", **how)
+    audit(first, 8)
+    assert {row["key"]: (row["method"], row["outcome"], row["url"]) for row in first.rows()} == {
+        "a/b": ("POST", "ok", api.url("/status/200?id=a%2Fb")),
+        "c": ("POST", "http_error", api.url("/status/404?id=c")),
+        None: ("GET", "invalid", ",e,200"),
+    }
+    [failed] = first.lines("failed.jsonl")
+    assert failed["body"] == '{"id": "c", "says": "Hello, d", "status": 404}'
+    assert failed["headers"] == {"Content-Type": ["application/json"]}
+
+    # failed.jsonl says all of a call itself; other arguments would call something else.
+    again = crawl(first.out / "failed.jsonl", redo="failed", out="out/ids")
+    assert (again.returncode, again.summary["run"]["calls"]) == (8, 1)
+    other = crawl("ids.csv", **how | {"data": None})
+    assert other.returncode == 2
+    assert "was begun with data={" in other.stderr
+    assert "you gave no data" in other.stderr

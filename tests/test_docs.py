@@ -117,7 +117,7 @@ class Reader:
         if block.language in doing:
             doing[block.language](text)
         else:
-            assert block.language in {"txt", "csv", "tsv", "jsonl"}, f"nobody checks {block.language!r}"
+            assert block.language in {"txt", "csv", "tsv", "jsonl", "curl"}, f"nobody checks {block.language!r}"
             self.lines(text, block.language)
 
     def shell(self, text: str) -> None:

@@ -48,7 +48,14 @@ def urls(source: Source) -> list[str]:
 
 @pytest.mark.parametrize(
     ("name", "count"),
-    [("items.txt", 47), ("items.txt.gz", 47), ("items.csv", 12), ("items.tsv", 12), ("calls.jsonl", 8)],
+    [
+        ("items.txt", 47),
+        ("items.txt.gz", 47),
+        ("items.csv", 12),
+        ("items.tsv", 12),
+        ("calls.jsonl", 8),
+        ("commands.curl", 5),
+    ],
 )
 def test_every_sample_calls_the_demo_api(open_list: Open, name: str, count: int) -> None:
     found = urls(open_list(PROJECT / "urls" / name))

@@ -50,8 +50,8 @@ _RULES: Final = """
 **Together.** `-a` goes before `settings.py`. The same thing said differently by `-a` and `-s` is an error;
 so are an unknown argument, a wrong value, and an argument that is not built yet: exit code 2, before the
 first request, with a message that names the argument, the value and what was expected. Arguments that begin
-with `_` (scrapyd's `_job`) and those that a subclass of the spider declares pass. `column` and `format=txt`
-exclude each other.
+with `_` (scrapyd's `_job`) and those that a subclass of the spider declares pass. `column` excludes
+`format=txt` and `template`.
 
 **Text.** An empty value is an error, not a default. Whole numbers are digits alone. Header names and the
 names of parameters stand once; several values are a list: `-a 'headers={"Accept": ["text/csv", "*/*"]}'`.

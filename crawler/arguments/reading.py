@@ -11,6 +11,7 @@ from crawler.arguments.table import ARGUMENTS, USAGE
 from crawler.credentials import expected_of, read_env_file
 from crawler.exceptions import ArgumentError, SecretError
 from crawler.secrets import STARS, is_key_name, mask_url, names_in
+from crawler.sources import body_template, url_template
 from crawler.values import AUTO, URLS, AtMost, read_later
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ def read_arguments(
     return values
 
 
+_DEFAULT_COLUMN: Final = next(row.default for row in ARGUMENTS if row.name == "column")
+
 _KNOWN: Final = {name: row for row in (*ARGUMENTS, *SETTINGS) for name in (row.setting.lower(), row.name)}
 """Everything that somebody may have meant."""
 
@@ -116,8 +119,20 @@ def _check_together(values: Mapping[str, Any], said: Collection[str]) -> None:
     if key_header and any(name.lower() == key_header.name.lower() for name, _ in values["APIFETCH_HEADERS"]):
         expected = f"headers without {key_header.name}, which would be the same for all calls"
         raise ArgumentError("APIFETCH_IDEMPOTENCY_KEY", str(key_header), expected)
+    if (template := values["APIFETCH_TEMPLATE"]) is not None and not _varies(template, values["APIFETCH_DATA"]):
+        expected = "a {column} in it or in data, or every line would be the same call"
+        raise ArgumentError("template", template, expected)
+    if values["APIFETCH_TEMPLATE"] is not None and values["APIFETCH_COLUMN"] != _DEFAULT_COLUMN:
+        raise ArgumentError("column", values["APIFETCH_COLUMN"], "no column beside a template, which makes the URLs")
     if "column" in said and written is not None and written.partition(".")[0] == "txt":
         raise ArgumentError("column", values["APIFETCH_COLUMN"], f"no column with format={written}, which has none")
+
+
+def _varies(template: str, data: str | None) -> bool:
+    """Whether two lines can be two calls."""
+    if url_template(template).names:
+        return True
+    return data is not None and any(body_template(data, columns=columns).names for columns in (True, False))
 
 
 def _check_secrets(values: Mapping[str, Any], environ: Mapping[str, str]) -> None:

@@ -8,12 +8,15 @@ from crawler.arguments.rows import planned, ready
 from crawler.pacing import RATE
 from crawler.values import (
     CONDITION,
+    DATA,
     FORMAT,
     HEADERS,
     HOSTS,
+    METHOD,
     OUT,
     PARAMS,
     REDO,
+    TEMPLATE,
     TEXT,
     TOLERANCE,
     URLS,
@@ -34,16 +37,20 @@ ARGUMENTS: Final = (
     ),
     ready(
         "format", FORMAT, note="from the name, else the first lines",
-        says="`txt` `csv` `tsv` `jsonl`, each also with `.gz` `.bz2` `.xz` `.zst`; not yet: `curl` `parquet`",
+        says="`txt` `csv` `tsv` `jsonl` `curl`, each also with `.gz` `.bz2` `.xz` `.zst`; not yet: `parquet`",
     ),
     ready("column", TEXT, default="url", says="the column of a table that holds the URL"),
-    planned(
-        "template",
-        "`https://api.example/items/{id}?c={country}`: URLs made from columns, or `{}` from each line of a "
+    ready(
+        "template", TEMPLATE,
+        says="`https://api.example/items/{id}?c={country}`: URLs made from columns, or `{}` from each line of a "
         "plain list; values are percent-encoded",
     ),
-    planned("method", "for lists that do not say", note="`GET`"),
-    planned("data", "the body, for lists that do not say; a template too, values JSON-encoded"),
+    ready("method", METHOD, note="`GET`, with `data` `POST`", says="for lines that do not say"),
+    ready(
+        "data", DATA,
+        says="the body, for lines that do not say, or `@FILE` that holds one; a template too: values are "
+        "JSON-encoded in JSON, form-encoded in any other text",
+    ),
     ready(
         "headers", HEADERS, default="{}", private=True,
         says="added to every request: a JSON object whose values are texts or lists of texts, or `@FILE` "

@@ -91,13 +91,13 @@ class Command(ScrapyCrawl):
         # Not at the top: every `scrapy` call loads this module.
         from crawler.arguments import HostsNeededError  # noqa: PLC0415
         from crawler.exceptions import ApiFetchError, ArgumentError  # noqa: PLC0415
-        from crawler.plan import output_directory  # noqa: PLC0415
-        from crawler.sources import Shape, check_list  # noqa: PLC0415
+        from crawler.plan import output_directory, shape_of  # noqa: PLC0415
+        from crawler.sources import check_list  # noqa: PLC0415
 
         try:
             settings = spider.read_arguments(self.settings, opts.spargs)
             urls = settings["APIFETCH_URLS"]
-            check_list(urls, Shape(format=settings["APIFETCH_FORMAT"], column=settings["APIFETCH_COLUMN"]))
+            check_list(urls, shape_of(settings))
             _check_handler(settings["APIFETCH_HTTP_HANDLER"])
             out = output_directory(urls, settings["APIFETCH_OUT"])
             for feed in opts.overwrite_output or ():
@@ -160,7 +160,9 @@ def _hosts_hint(arguments: dict[str, str]) -> str:
     if urls == STDIN or is_remote(urls):
         return ""
     try:
-        shape = Shape(format=arguments.get("format"), column=arguments.get("column", "url"))
+        shape = Shape(
+            format=arguments.get("format"), column=arguments.get("column", "url"), template=arguments.get("template")
+        )
         source = open_list(urls, members(urls), shape)
         lines = source.next_batch(100)
         source.close()

@@ -25,7 +25,21 @@ if TYPE_CHECKING:
     from crawler.items import BadLine, Entry
     from crawler.store.place import Place
 
-_NOT_REPEATED: Final = {"urls", "format", "out", "redo", "limit", "echo", "shard", "max_failed", "max_calls"}
+_NOT_REPEATED: Final = {
+    "urls",
+    "column",
+    "template",
+    "method",
+    "data",
+    "format",
+    "out",
+    "redo",
+    "limit",
+    "echo",
+    "shard",
+    "max_failed",
+    "max_calls",
+}
 """Arguments of the last run that say nothing about how a call is made."""
 
 
@@ -166,7 +180,10 @@ def _lines(known: dict[str, str], arguments: dict[str, object]) -> Iterator[Entr
     if known["urls"] == STDIN or is_remote(known["urls"]):
         return
     format_ = arguments.get("format")
-    shape = Shape(format=str(format_) if format_ else None, column=known["column"])
+    shape = Shape(
+        format=str(format_) if format_ else None, column=known.get("column", "url"),
+        template=known.get("template"), method=known.get("method"), data=known.get("data"),
+    )  # fmt: skip
     source = open_list(known["urls"], members(known["urls"]), shape)
     try:
         while batch := source.next_batch(1000):

@@ -14,9 +14,9 @@ from crawler import __version__
 from crawler.arguments import ARGUMENTS, Argument, environment_names
 from crawler.credentials import Secrets
 from crawler.pacing import Policy, backoffs, outage
-from crawler.plan import ANY_NUMBER, Plan, output_directory
+from crawler.plan import ANY_NUMBER, Plan, output_directory, shape_of
 from crawler.secrets import only_names
-from crawler.sources import Shape
+from crawler.sources import SHAPING
 from crawler.store.space import Floor
 from crawler.values import AUTO, AtMost
 
@@ -33,7 +33,7 @@ def plan_of(settings: BaseSettings) -> Plan:
     return Plan(
         urls=urls,
         out=output_directory(urls, settings["APIFETCH_OUT"]),
-        shape=Shape(format=settings["APIFETCH_FORMAT"], column=settings["APIFETCH_COLUMN"]),
+        shape=shape_of(settings),
         ca_file=settings["APIFETCH_CA_FILE"],
         limit=settings["APIFETCH_LIMIT"],
         raw=settings["APIFETCH_SAVE"] == "raw",
@@ -44,7 +44,7 @@ def plan_of(settings: BaseSettings) -> Plan:
         durability=settings["APIFETCH_DURABILITY"],
         levels=settings["APIFETCH_FOLDER_LEVELS"],
         identity={
-            "column": settings["APIFETCH_COLUMN"],
+            **{name: settings[f"APIFETCH_{name.upper()}"] for name in SHAPING},
             "params": ",".join(sorted({name for name, _ in params})),
             "save": settings["APIFETCH_SAVE"],
             "duplicates": settings["APIFETCH_DUPLICATES"],

@@ -8,16 +8,19 @@ from crawler.sources.members import left_out, members
 from crawler.sources.names import STDIN, is_remote, list_name
 from crawler.sources.remote import download
 from crawler.sources.several import check_list, open_list
-from crawler.sources.source import FileSource, Shape, Source, open_source
+from crawler.sources.source import SHAPING, FileSource, Shape, Source, open_source
+from crawler.sources.templates import body_template, url_template
 from crawler.sources.urls import Target, check_url
 
 __all__ = [
+    "SHAPING",
     "STDIN",
     "FileSource",
     "Fingerprint",
     "Shape",
     "Source",
     "Target",
+    "body_template",
     "check_list",
     "check_url",
     "download",
@@ -28,4 +31,5 @@ __all__ = [
     "members",
     "open_list",
     "open_source",
+    "url_template",
 ]

@@ -11,13 +11,19 @@ from crawler.exceptions import ListError
 from crawler.sources.files import peek
 from crawler.sources.lines import LINE_CAP, LineError, counting_lines
 from crawler.sources.table import DELIMITERS, is_url, split_cells
+from crawler.sources.templates import LINE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
 
-def find_format(chunks: Iterator[bytes], *, column: str, path: str) -> tuple[str, Iterator[bytes]]:
-    """The format, and all of the chunks again. Raises ListError when they break off before it shows."""
+def find_format(
+    chunks: Iterator[bytes], *, column: str, path: str, names: Collection[str] | None = None
+) -> tuple[str, Iterator[bytes]]:
+    """The format, and all of the chunks again. Raises ListError when they break off before it shows.
+
+    names: the columns of a template, which make the URLs; None: they are in the list.
+    """
 
     def has_a_line(begin: bytes) -> bool:
         return len(begin) > LINE_CAP or bool(_first_line(begin.rpartition(b"\n")[0]))
@@ -26,7 +32,8 @@ def find_format(chunks: Iterator[bytes], *, column: str, path: str) -> tuple[str
         begin, chunks = peek(chunks, has_a_line)
     except (OSError, EOFError) as exc:
         raise ListError(f"{path}: breaks off in its first line ({exc})") from exc
-    return _guess(_first_line(begin).decode(errors="replace"), column), chunks
+    first = _first_line(begin).decode(errors="replace")
+    return (_guess(first, column) if names is None else _guess_columns(first, names)), chunks
 
 
 def _first_line(begin: bytes) -> bytes:
@@ -40,6 +47,8 @@ def _first_line(begin: bytes) -> bytes:
 def _guess(text: str, column: str) -> str:
     if text.startswith("{"):
         return "jsonl"
+    if text.startswith("curl "):
+        return "curl"
     tsv, csv = (_cells(text, DELIMITERS[kind]) for kind in ("tsv", "csv"))
     if len(tsv) > 1 and (column in tsv or any(map(is_url, tsv))):
         return "tsv"  # no URL holds a tab
@@ -47,6 +56,15 @@ def _guess(text: str, column: str) -> str:
     if column in csv or (not is_url(text) and any(map(is_url, csv))):
         return "csv"
     return "txt"
+
+
+def _guess_columns(text: str, names: Collection[str]) -> str:
+    if LINE in names:
+        return "txt"
+    if text.startswith("{"):
+        return "jsonl"
+    cells = {kind: _cells(text, DELIMITERS[kind]) for kind in ("csv", "tsv")}
+    return max(cells, key=lambda kind: (len(set(names) & {*cells[kind]}), len(cells[kind])))
 
 
 def _cells(text: str, delimiter: str) -> list[str]:

@@ -9,13 +9,20 @@ from __future__ import annotations
 import binascii
 import re
 from base64 import b64decode
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 
 from crawler.items import Entry
 from crawler.sources.lines import LineError, decode
+from crawler.sources.templates import as_text
 from crawler.sources.urls import check_url
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from crawler.sources.making import Making
+    from crawler.sources.templates import Value
 
 JSONL_CAP: Final = 8 * 1024 * 1024
 """Bytes of the longest line: room for a body of 6 MiB in base64."""
@@ -47,12 +54,59 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _DECODER: Final = msgspec.json.Decoder(_Line)
+_ROW_DECODER: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _KEYS: Final = _Line.__struct_encode_fields__
 
 
 def parse_jsonl(line: int, raw: bytes) -> Entry:
     """The call that a line describes. Raises LineError or BadURLError."""
-    call = _decode(raw)
+    return _entry(line, _decode(raw))
+
+
+def make_jsonl(making: Making, line: int, raw: bytes) -> Entry:
+    """The call that the arguments make of a line. Raises as `parse_jsonl` does.
+
+    With a template a line is an object of columns; without one it is a call, whose `id` and `meta` are the columns.
+    """
+    if making.url is None:
+        call = _decode(raw)
+        columns: dict[str, Value] = {name: _value(value) for name, value in (call.meta or {}).items()}
+        if call.id is not None:
+            columns["id"] = _value(call.id)
+        if call.body or call.body_base64 is not None:  # the line's own goes before
+            return making.add(_entry(line, call), {}, says_method=call.method is not None)
+        _check_columns(making, columns)
+        return making.add(_entry(line, call), columns, says_method=call.method is not None)
+    if len(raw) > JSONL_CAP or not raw.isascii():
+        decode(raw, cap=JSONL_CAP)
+    try:
+        row = _ROW_DECODER.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise LineError(f"no JSON object: {exc}") from exc
+    except RecursionError as exc:
+        raise LineError("JSON nested too deeply") from exc
+    _check_columns(making, row)
+    meta = {name: msgspec.json.decode(value) for name, value in row.items() if name != "id"}
+    return making.entry(line, row, url="", key=_key(row["id"]) if "id" in row else None, meta=meta)
+
+
+def _key(value: msgspec.Raw) -> str | None:
+    """The text of an `id`, whatever JSON it is; None for null and nothing."""
+    written = bytes(value).decode()
+    return written if written.startswith(("[", "{")) else as_text(value) or None
+
+
+def _check_columns(making: Making, columns: Mapping[str, Value]) -> None:
+    for name in making.names:
+        if name not in columns:
+            raise LineError(f"has no {name!r}, which the template needs")
+
+
+def _value(value: Any) -> Value:
+    return value if isinstance(value, str) else msgspec.Raw(msgspec.json.encode(value))
+
+
+def _entry(line: int, call: _Line) -> Entry:
     target = check_url(call.url)
     headers = _headers(call.headers) if call.headers else ()
     body, is_json = _body(call)
@@ -112,15 +166,20 @@ def _headers(given: dict[str, str | list[str] | None]) -> tuple[tuple[str, str],
     """Name and value of each header, a list as so many headers of one name."""
     headers = []
     for name, value in given.items():
-        if _TOKEN.fullmatch(name) is None:
-            raise LineError(f"header name {name[:40]!r} is not allowed (RFC 9110: letters, digits, - and _)")
-        if why := _REFUSED_HEADERS.get(name.lower()):
-            raise LineError(f"header {name} cannot be set: {why}")
-        for text in [value] if isinstance(value, str) else value or []:
-            if _BAD_IN_VALUE.search(text):
-                raise LineError(f"header {name[:40]}: its value holds a line break or control character")
-            headers.append((name, text))
+        checked_header(name, "")  # also where it has no value
+        headers += [checked_header(name, text) for text in ([value] if isinstance(value, str) else value or [])]
     return tuple(headers)
+
+
+def checked_header(name: str, value: str) -> tuple[str, str]:
+    """The same, if a list may ask for it. Raises LineError."""
+    if _TOKEN.fullmatch(name) is None:
+        raise LineError(f"header name {name[:40]!r} is not allowed (RFC 9110: letters, digits, - and _)")
+    if why := _REFUSED_HEADERS.get(name.lower()):
+        raise LineError(f"header {name} cannot be set: {why}")
+    if _BAD_IN_VALUE.search(value):
+        raise LineError(f"header {name[:40]}: its value holds a line break or control character")
+    return name, value
 
 
 def _body(call: _Line) -> tuple[bytes | None, bool]:

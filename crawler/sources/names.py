@@ -14,6 +14,7 @@ FORMATS: Final = {
     ".csv": "csv",
     ".tsv": "tsv",
     ".jsonl": "jsonl", ".jl": "jsonl", ".ndjson": "jsonl",
+    ".curl": "curl",
 }  # fmt: skip
 """What the ending of a name says about the lines."""
 

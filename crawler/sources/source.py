@@ -7,23 +7,31 @@ Knows no bytes of a file and no grammar of a format; those are the neighbours'.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 from crawler.exceptions import BadURLError, ListError
+from crawler.sources.curl import parse_curl, shown
 from crawler.sources.detect import find_format
 from crawler.sources.files import open_bytes
-from crawler.sources.jsonl import JSONL_CAP, parse_jsonl
+from crawler.sources.jsonl import JSONL_CAP, make_jsonl, parse_jsonl
 from crawler.sources.lines import LINE_CAP, LineError, bad_line, counting_lines, read_blocks
+from crawler.sources.making import Making
 from crawler.sources.names import FORMATS, PACKINGS, name_format
 from crawler.sources.share import Share
+from crawler.sources.shell import continued_lines
 from crawler.sources.table import DELIMITERS, open_table, table_records
-from crawler.sources.txt import parse_txt
+from crawler.sources.templates import LINE, url_template
+from crawler.sources.txt import make_txt, parse_txt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from crawler.items import BadLine, Entry
     from crawler.sources.lines import Record
+
+SHAPING: Final = ("column", "template", "method", "data")
+"""The parts of a Shape that change what is called. A list of calls that failed says all of it itself."""
 
 Parse: TypeAlias = "Callable[[int, bytes], Entry]"
 
@@ -33,11 +41,17 @@ class Shape:
     """How the lines of a list become calls.
 
     format: one of txt, csv, tsv, jsonl, also with an ending such as .gz (how it is packed shows itself); None finds
-    it from the name, else from the first line. column: the one of a table that holds the URL.
+    it from the name, else from the first line. column: the one of a table that holds the URL. template: a URL with
+    {column} in it. method, data: for lines that do not say; data: the body, with {column} in it. typed: the
+    arguments say its Content-Type.
     """
 
     format: str | None = None
     column: str = "url"
+    template: str | None = None
+    method: str | None = None
+    data: str | None = None
+    typed: bool = False
 
     @property
     def kind(self) -> str | None:
@@ -46,6 +60,10 @@ class Shape:
             return None
         kind, dot, packing = self.format.partition(".")
         return self.format if dot and f".{packing}" not in PACKINGS else kind
+
+    def making(self, *, columns: bool) -> Making | None:
+        """What the arguments make of each line; None: nothing. columns: the list has some. Raises ValueError."""
+        return Making.of(template=self.template, method=self.method, data=self.data, typed=self.typed, columns=columns)
 
 
 class Source(Protocol):
@@ -86,12 +104,14 @@ class FileSource:
         parse: Parse,
         close: Callable[[], None],
         *,
+        show: Callable[[bytes], bytes] = bytes,
         limit: int | None,
         skip: Callable[[int], bool] | None,
         source: str | None = None,
         share: Share | None = None,
     ) -> None:
-        """source: what its entries say of where they are from."""
+        """show: a line for people. source: what its entries say of where they are from."""
+        self._show = show
         self.count = 0
         self.skipped = 0
         self._source = source
@@ -153,7 +173,7 @@ class FileSource:
                 try:
                     entry = parse(line, raw)
                 except (LineError, BadURLError) as exc:
-                    yield bad_line(line, raw, str(exc), self._source)
+                    yield bad_line(line, self._show(raw), str(exc), self._source)
                 else:
                     yield entry if self._source is None else replace(entry, source=self._source)
             yield None
@@ -182,19 +202,35 @@ def open_source(
     try:
         kind = kind or name_format(path)
         if kind is None:
-            kind, chunks = find_format(chunks, column=shape.column, path=path)
-        blocks, parse = _open_format(kind, chunks, column=shape.column, path=path)
+            names = url_template(shape.template).names if shape.template else None
+            kind, chunks = find_format(chunks, column=shape.column, names=names, path=path)
+        blocks, parse = _open_format(kind, chunks, shape, path=path)
     except ListError:
         file.close()
         raise
-    return FileSource(blocks, parse, file.close, limit=limit, skip=skip, source=source, share=Share(file))
+    show = shown if kind == "curl" else bytes
+    return FileSource(blocks, parse, file.close, show=show, limit=limit, skip=skip, source=source, share=Share(file))
 
 
-def _open_format(kind: str, chunks: Iterable[bytes], *, column: str, path: str) -> tuple[Iterator[list[Record]], Parse]:
+def _open_format(
+    kind: str, chunks: Iterable[bytes], shape: Shape, *, path: str
+) -> tuple[Iterator[list[Record]], Parse]:
+    making = shape.making(columns=kind != "txt")
     if delimiter := DELIMITERS.get(kind):
         records = table_records(read_blocks(chunks, cap=LINE_CAP, path=path), delimiter)
-        rows, table = open_table(records, delimiter=delimiter, column=column, path=path)
-        return rows, table.parse
+        rows, table = open_table(records, delimiter=delimiter, column=shape.column, making=making, path=path)
+        return rows, table.make if making else table.parse
+    if kind == "curl" and making:
+        raise ListError(f"{path}: a curl command says all of its call; leave out template, method and data")
+    lines = counting_lines(read_blocks(chunks, cap=JSONL_CAP if kind == "jsonl" else LINE_CAP, path=path))
+    if kind == "curl":
+        return continued_lines(read_blocks(chunks, cap=JSONL_CAP, path=path), cap=JSONL_CAP), parse_curl
     if kind == "jsonl":
-        return counting_lines(read_blocks(chunks, cap=JSONL_CAP, path=path)), parse_jsonl
-    return counting_lines(read_blocks(chunks, cap=LINE_CAP, path=path)), parse_txt
+        if making and LINE in making.names:
+            raise ListError(
+                f"{path}: {{}} is the line of a plain list, but this one is JSON: name a key, such as {{id}}"
+            )
+        return lines, partial(make_jsonl, making) if making else parse_jsonl
+    if making is not None:
+        making.check_columns((), path)
+    return lines, partial(make_txt, making) if making else parse_txt

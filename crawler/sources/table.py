@@ -7,8 +7,9 @@ costs its own line, never the rest of the list. Knows no files.
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import chain
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 from crawler.exceptions import ListError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from crawler.sources.lines import Block, Record
+    from crawler.sources.making import Making
 
 DELIMITERS: Final = {"csv": ",", "tsv": "\t"}
 _SPACE: Final = " \t\n\r\f\v"  # ASCII's, as bytes.strip() takes off a line; str.strip() would take more
@@ -101,21 +103,22 @@ def _lines_of_record(lines: list[bytes], start: int, delimiter: str, *, at_end: 
 class Table:
     """How the cells of a row become an Entry.
 
-    width: cells in every row. url_at, key_at: index of the URL and of the `id`; key_at None without one.
-    others: name and index of every other column.
+    width: cells in every row. url_at, key_at: index of the URL and of the `id`; None without one.
+    others: name and index of every other column. columns: of every one; making: what the arguments make of a row.
     """
 
     delimiter: str
     width: int
-    url_at: int
+    url_at: int | None
     key_at: int | None
     others: dict[str, int]
+    columns: dict[str, int] = field(default_factory=dict)
+    making: Making | None = None
 
     def parse(self, line: int, raw: bytes) -> Entry:
         """The GET that a row stands for. Raises LineError or BadURLError."""
-        cells = split_cells(decode(raw), self.delimiter)
-        if len(cells) != self.width:
-            raise LineError(f"has {len(cells)} cells where the first row has {self.width}")
+        cells = self._cells(raw)
+        assert self.url_at is not None
         url = cells[self.url_at].strip(_SPACE)
         target = check_url(url)
         return Entry(
@@ -127,11 +130,29 @@ class Table:
             meta={name: cells[at] for name, at in self.others.items()},
         )
 
+    def make(self, line: int, raw: bytes) -> Entry:
+        """The call that the arguments make of a row. Raises as `parse` does."""
+        cells = self._cells(raw)
+        assert self.making is not None
+        return self.making.entry(
+            line,
+            {name: cells[at] for name, at in self.columns.items()},
+            url="" if self.url_at is None else cells[self.url_at].strip(_SPACE),
+            key=None if self.key_at is None else cells[self.key_at] or None,
+            meta={name: cells[at] for name, at in self.others.items()},
+        )
+
+    def _cells(self, raw: bytes) -> list[str]:
+        cells = split_cells(decode(raw), self.delimiter)
+        if len(cells) != self.width:
+            raise LineError(f"has {len(cells)} cells where the first row has {self.width}")
+        return cells
+
 
 def open_table(
-    records: Iterator[list[Record]], *, delimiter: str, column: str, path: str
+    records: Iterator[list[Record]], *, delimiter: str, column: str, path: str, making: Making | None = None
 ) -> tuple[Iterator[list[Record]], Table]:
-    """The rows without the header, and how to read them. Raises ListError when no column holds the URL."""
+    """The rows without the header, and how to read them. Raises ListError when a column is missing."""
     begin = next(filter(None, records), [])
     if not begin:
         return iter(()), Table(delimiter=delimiter, width=1, url_at=0, key_at=None, others={})
@@ -140,15 +161,25 @@ def open_table(
         cells = [cell.strip(_SPACE) for cell in split_cells(decode(raw), delimiter)]
     except LineError as exc:
         raise ListError(f"{path}: line {line} cannot be read as a header row: {exc}") from exc
-    if column in cells:
-        return chain([begin[1:]], records), _with_header(cells, column, delimiter, path)
-    return chain([begin], records), _without_header(cells, column, delimiter, path)
+    templated = making is not None and making.url is not None
+    has_header = column in cells or templated
+    if has_header:
+        rows, table = chain([begin[1:]], records), _with_header(cells, None if templated else column, delimiter, path)
+    else:
+        rows, table = chain([begin], records), _without_header(cells, column, delimiter, path)
+    if making is None:
+        return rows, table
+    names = {name: at for at, name in reversed([*enumerate(cells)]) if name} if has_header else {}
+    columns = dict(sorted((table.others | names).items(), key=itemgetter(1)))
+    making.check_columns(columns, path)
+    return rows, replace(table, making=making, columns={name: columns[name] for name in making.names})
 
 
-def _with_header(cells: list[str], column: str, delimiter: str, path: str) -> Table:
-    if cells.count(column) > 1:
+def _with_header(cells: list[str], column: str | None, delimiter: str, path: str) -> Table:
+    """column: None: the URL comes from a template."""
+    if column is not None and cells.count(column) > 1:
         raise ListError(f"{path}: column {column!r} occurs {cells.count(column)} times; give each its own name")
-    url_at = cells.index(column)
+    url_at = None if column is None else cells.index(column)
     key_at = cells.index("id") if "id" in cells and column != "id" else None
     others: dict[str, int] = {}
     for at, name in enumerate(cells):

@@ -153,10 +153,13 @@ def reading(out: Path) -> Iterator[Reading]:
 
 
 def identity(db: sqlite3.Connection) -> dict[str, str]:
-    """What the directory was begun with: the list's path as `urls`, and the arguments that change what is fetched."""
+    """What the directory was begun with: the list's path as `urls`, and the arguments that change what is fetched.
+
+    An argument that said nothing is not there.
+    """
     found = db.execute("SELECT value FROM about WHERE name = 'identity'").fetchone()
-    known: dict[str, str] = json.loads(found[0]) if found else {}
-    return known
+    known: dict[str, str | None] = json.loads(found[0]) if found else {}
+    return {name: value for name, value in known.items() if value is not None}
 
 
 def read_file(out: Path, location: str) -> bytes:

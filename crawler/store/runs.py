@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from crawler.exceptions import OtherListError
 from crawler.items import Outcome, uuid_text
+from crawler.sources import SHAPING
 from crawler.store.schema import State
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ _SWALLOWED: Final = "sent, but a kill swallowed the answer: it may have been car
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Start:
-    """What a run is about. identity: the arguments that change what is fetched, as shown to people.
+    """What a run is about. identity: the arguments that change what is fetched, as shown to people; None: not said.
 
     path: Plan.path. members: the files of a list of several, in order, each with its fingerprint. inside: it
     lies in the output directory, which belongs to another list (failed.jsonl).
@@ -53,7 +54,7 @@ class Start:
     notes_changes: bool = False
     fingerprint: Fingerprint | None
     members: Mapping[str, Fingerprint | None] = field(default_factory=dict)
-    identity: Mapping[str, str]
+    identity: Mapping[str, str | None]
     by_line: bool
     redo: str
     arguments: Mapping[str, Any]
@@ -225,7 +226,7 @@ def owner(ledger: Ledger) -> str | None:
     return identity["urls"] if identity else None
 
 
-def _identity(ledger: Ledger) -> dict[str, str]:
+def _identity(ledger: Ledger) -> dict[str, str | None]:
     found = ledger.query("SELECT value FROM about WHERE name = 'identity'")
     return json.loads(found[0][0]) if found else {}
 
@@ -243,10 +244,13 @@ def _own(ledger: Ledger, start: Start) -> None:
             "take another directory with -a out=DIRECTORY, or the list it belongs to"
         )
     for name, value in start.identity.items():
-        if before.get(name) != value:
+        if start.inside and name in SHAPING:  # failed.jsonl says all of a call itself
+            continue
+        if (begun := before.get(name)) != value:
+            was, given = (f"{name}={said}" if said is not None else f"no {name}" for said in (begun, value))
             raise OtherListError(
-                f"this output directory was begun with {name}={before.get(name)}, you gave {name}={value}: "
-                f"take another directory with -a out=DIRECTORY, or go on with {name}={before.get(name)}"
+                f"this output directory was begun with {was}, you gave {given}: "
+                f"take another directory with -a out=DIRECTORY, or go on with {was}"
             )
 
 

@@ -10,23 +10,26 @@ from crawler.values.hosts import HOSTS, Hosts, host_of
 from crawler.values.idempotency import IDEMPOTENCY_KEY, KeyHeader
 from crawler.values.kinds import COMMAND, METHODS, SWITCH, TEXT, UMASK, VARIABLES, Kind, choice, seconds, size, whole
 from crawler.values.pairs import HEADERS, PARAMS, UNPRINTABLE, Pairs
-from crawler.values.places import FORMAT, OUT, URLS, read_later
+from crawler.values.places import DATA, FORMAT, METHOD, OUT, TEMPLATE, URLS, read_later
 from crawler.values.workers import AUTO, WORKERS, AtMost
 
 __all__ = [
     "AUTO",
     "COMMAND",
     "CONDITION",
+    "DATA",
     "FORMAT",
     "HEADERS",
     "HOSTS",
     "IDEMPOTENCY_KEY",
+    "METHOD",
     "METHODS",
     "OUT",
     "PARAMS",
     "REDO",
     "STATUSES",
     "SWITCH",
+    "TEMPLATE",
     "TEXT",
     "TOLERANCE",
     "UMASK",

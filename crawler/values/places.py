@@ -1,18 +1,20 @@
-"""Where the list is, how it is written, and where the records go."""
+"""Where the list is, how it is written, what is made of its lines, and where the records go."""
 
 from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 from typing import Final
 
-from crawler.sources import is_remote
+from crawler.secrets import names_in
+from crawler.sources import body_template, is_remote, url_template
 from crawler.values.kinds import Kind, text
 
 _REMOTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_FORMAT: Final = re.compile(r"(?:txt|csv|tsv|jsonl)(?:\.(?:gz|bz2|xz|zst))?")
-_FORMAT_LATER: Final = re.compile(r"(?:curl(?:\.(?:gz|bz2|xz|zst))?|parquet)")
-_NAME_LATER: Final = re.compile(r"\.(?:curl(?:\.(?:gz|bz2|xz|zst))?|parquet)$", re.IGNORECASE)
+_FORMAT: Final = re.compile(r"(?:txt|csv|tsv|jsonl|curl)(?:\.(?:gz|bz2|xz|zst))?")
+_FORMAT_LATER: Final = re.compile(r"parquet")
+_NAME_LATER: Final = re.compile(r"\.parquet$", re.IGNORECASE)
 
 
 def read_later(urls: str) -> str | None:
@@ -44,6 +46,41 @@ def _out(value: object) -> str:
     return out
 
 
+def _template(value: object) -> str:
+    template = _own_text(value)
+    url_template(template)
+    return template
+
+
+def _data(value: object) -> str:
+    said = _own_text(value)
+    if said.startswith("@"):
+        try:
+            said = Path(said[1:]).read_text(encoding="utf-8-sig")
+        except OSError as exc:
+            raise ValueError(f"{said[1:]}: {exc.strerror}") from exc
+    for columns in (True, False):
+        body_template(said, columns=columns)
+    return said
+
+
+def _own_text(value: object) -> str:
+    said = text(value)
+    if names_in(said):
+        raise ValueError("${NAME} is filled in within headers and params alone")
+    return said
+
+
+def _method(value: object) -> str:
+    method = text(value).upper()
+    if not re.fullmatch(r"[A-Z]{1,20}", method) or method == "CONNECT":  # which has no answer to keep
+        raise ValueError
+    return method
+
+
+METHOD: Final = Kind(_method, "an HTTP method, such as POST")
 URLS: Final = Kind(_urls, "a list: its path, a folder or pattern of lists, an https: URL, or - for the standard input")
-FORMAT: Final = Kind(_format, "txt, csv, tsv or jsonl, each also with .gz, .bz2, .xz or .zst")
+FORMAT: Final = Kind(_format, "txt, csv, tsv, jsonl or curl, each also with .gz, .bz2, .xz or .zst")
+TEMPLATE: Final = Kind(_template, "a URL with columns in braces, such as https://api.example/items/{id}")
+DATA: Final = Kind(_data, 'a body with columns in braces, such as {"id": {id}}, or @FILE that holds one')
 OUT: Final = Kind(_out, "the path of a directory, in which %(name)s and %(time)s are filled in")
