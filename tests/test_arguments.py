@@ -49,7 +49,7 @@ VALID = {
 }  # fmt: skip
 """For everything that is built, a value that is not the default."""
 
-LATER = {"urls": "s3://h/list.txt", "format": "parquet", "out": "s3://b/p"}
+LATER = {"urls": "s3://h/list.txt", "out": "s3://b/p"}
 
 
 def read(
@@ -222,11 +222,6 @@ def test_an_argument_that_is_not_built_yet_says_so(row: Argument) -> None:
 @pytest.mark.parametrize(("name", "value"), LATER.items())
 def test_a_value_that_is_not_built_yet_says_so(name: str, value: str) -> None:
     assert re.fullmatch(rf"{name}='{re.escape(value)}': expected .+ \(not yet: .+\)", message(said={name: value}))
-
-
-def test_a_list_whose_name_needs_a_reader_that_is_not_built_says_so() -> None:
-    assert message(said={"urls": "a.parquet"}).endswith("(not yet: .parquet)")
-    assert read({"urls": "a.parquet", "format": "csv"})["APIFETCH_FORMAT"] == "csv"
 
 
 @pytest.mark.parametrize(

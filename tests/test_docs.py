@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ast
 import gzip
+import io
 import json
 import re
 import shutil
@@ -21,6 +22,7 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import pyarrow.parquet as pq
 import pytest
 
 from crawler import settings
@@ -84,6 +86,15 @@ def blocks_of(page: Path) -> list[Block]:
     return found
 
 
+def _parquet_here(path: Path, netloc: str) -> bytes:
+    table = pq.read_table(path)
+    at = table.schema.get_field_index("url")
+    urls = [url.replace(WRITTEN_FOR, netloc) for url in table["url"].to_pylist()]
+    out = io.BytesIO()
+    pq.write_table(table.set_column(at, "url", [urls]), out)
+    return out.getvalue()
+
+
 class Reader:
     """Somebody who reads a page and does what it says, in a folder of their own."""
 
@@ -102,10 +113,16 @@ class Reader:
         self.environment["PATH"] = f"{programs}:{self.environment['PATH']}"
         (self.folder / "urls").mkdir()
         for path in (ROOT / "urls").iterdir():
-            packed = path.suffix == ".gz"
-            data = gzip.decompress(path.read_bytes()) if packed else path.read_bytes()
-            data = data.replace(WRITTEN_FOR.encode(), api.netloc.encode())
-            (self.folder / "urls" / path.name).write_bytes(gzip.compress(data) if packed else data)
+            (self.folder / "urls" / path.name).write_bytes(self._here(path))
+
+    def _here(self, path: Path) -> bytes:
+        """A list that calls the API of the tests."""
+        if path.suffix == ".parquet":
+            return _parquet_here(path, self.api.netloc)
+        packed = path.suffix == ".gz"
+        data = gzip.decompress(path.read_bytes()) if packed else path.read_bytes()
+        data = data.replace(WRITTEN_FOR.encode(), self.api.netloc.encode())
+        return gzip.compress(data) if packed else data
 
     def do(self, block: Block) -> None:
         if block.language == "json":

@@ -68,7 +68,7 @@ SENT = [
     f"curl '{URL}/a%20b/%7e/+?x=%7a&y=;$'",
     f"curl --url {URL}/url -sS",
     f"curl --url-query 'q=a b' --url-query +x=%20 {URL}/url",
-    f"""curl "{URL}/double?a=\\"b\\"" -H "X-Quote: it's" """,
+    f"""curl "{URL}/double?a='b'" -d "\\"x\\\\" -H "X-Quote: it's" """,
     f"curl {URL}/a\\&c",
     f"curl -d a=1 -H 'Content-Type:' {URL}/untyped",
     f"curl -d a=1 -H 'Expect:' {URL}/unexpecting # a comment",

@@ -27,7 +27,6 @@ from crawler.values import (
     Redo,
     Tolerance,
     choice,
-    read_later,
     seconds,
     size,
     whole,
@@ -133,8 +132,6 @@ def test_a_parser_reads_its_own_results_and_raises_nothing_but_value_errors(kind
 @pytest.mark.parametrize(
     ("kind", "value", "detail"),
     [
-        (FORMAT, "parquet", "not yet: parquet"),
-        (FORMAT, "curl.gz", "not yet: curl.gz"),
         (URLS, "s3://bucket/list.txt", "not yet: s3"),
         (URLS, "redis://h/0/list", "not yet: redis"),
         (OUT, "s3://bucket/%(name)s", "not yet: an object store"),
@@ -144,22 +141,6 @@ def test_what_is_planned_is_said_to_be(kind: Kind, value: str, detail: str, monk
     monkeypatch.chdir(Path(__file__).parent.parent)
     with pytest.raises(ValueError, match=f"^{detail}$"):
         kind.parse(value)
-
-
-@pytest.mark.parametrize(
-    ("urls", "ending"),
-    [
-        ("a.csv.zst", None),
-        ("a.txt.XZ", None),
-        ("a.parquet", ".parquet"),
-        ("a.curl.gz", ".curl.gz"),
-        ("a.xz.txt", None),
-        ("a.csv.gz", None),
-        ("curl", None),
-    ],
-)
-def test_the_name_of_a_list_tells_when_it_cannot_be_read_yet(urls: str, ending: str | None) -> None:
-    assert read_later(urls) == ending
 
 
 def test_a_list_whose_name_looks_like_a_pattern_is_a_list(tmp_path: Path) -> None:

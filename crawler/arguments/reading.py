@@ -12,7 +12,7 @@ from crawler.credentials import expected_of, read_env_file
 from crawler.exceptions import ArgumentError, SecretError
 from crawler.secrets import STARS, is_key_name, mask_url, names_in
 from crawler.sources import body_template, url_template
-from crawler.values import AUTO, URLS, AtMost, read_later
+from crawler.values import AUTO, AtMost
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -110,8 +110,6 @@ def _check_together(values: Mapping[str, Any], said: Collection[str]) -> None:
     urls, written = values["APIFETCH_URLS"], values["APIFETCH_FORMAT"]
     if urls is None:
         raise ArgumentError("urls", None, f"a list: {USAGE}")
-    if written is None and (ending := read_later(urls)):
-        raise ArgumentError("urls", urls, f"{URLS.expected} (not yet: {ending})")
     if values["APIFETCH_RETRY_BASE_S"] > values["APIFETCH_RETRY_CAP_S"]:
         base_s, cap_s = values["APIFETCH_RETRY_BASE_S"], values["APIFETCH_RETRY_CAP_S"]
         raise ArgumentError("APIFETCH_RETRY_BASE_S", base_s, f"no more than APIFETCH_RETRY_CAP_S={cap_s:g}")

@@ -37,7 +37,8 @@ ARGUMENTS: Final = (
     ),
     ready(
         "format", FORMAT, note="from the name, else the first lines",
-        says="`txt` `csv` `tsv` `jsonl` `curl`, each also with `.gz` `.bz2` `.xz` `.zst`; not yet: `parquet`",
+        says="`txt` `csv` `tsv` `jsonl` `curl`, each also with `.gz` `.bz2` `.xz` `.zst`; "
+        "`parquet` (with `pip install pyarrow`)",
     ),
     ready("column", TEXT, default="url", says="the column of a table that holds the URL"),
     ready(

@@ -1,7 +1,6 @@
 """`curl` commands: one becomes the call that curl would make, or a bad line that names the option.
 
-Owns: which of curl's options mean what, and how its parts are put together. What only says how curl shows, stores or
-repeats is passed over, for the run's arguments say that. After curl's manual, and tested against curl itself.
+Owns: how what the options say is put together. After curl's manual, and tested against curl itself.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from crawler.items import Entry
+from crawler.sources.curl_options import FLAGS, options
 from crawler.sources.jsonl import JSONL_CAP, checked_header
 from crawler.sources.lines import LineError, decode
 from crawler.sources.shell import words
@@ -20,54 +20,6 @@ from crawler.sources.urls import check_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-SHORT: Final = {
-    "A": "user-agent", "b": "cookie", "d": "data", "e": "referer", "G": "get", "H": "header", "I": "head", "r": "range",
-    "u": "user", "X": "request",
-    "c": "cookie-jar", "D": "dump-header", "f": "fail", "g": "globoff", "i": "include", "J": "remote-header-name",
-    "L": "location", "m": "max-time", "N": "no-buffer", "o": "output", "O": "remote-name", "s": "silent",
-    "S": "show-error", "v": "verbose", "w": "write-out", "#": "progress-bar",
-    "E": "cert", "F": "form", "k": "insecure", "K": "config", "n": "netrc", "T": "upload-file", "U": "proxy-user",
-    "x": "proxy", "z": "time-cond", ":": "next", "0": "http1.0", "C": "continue-at",
-}  # fmt: skip
-
-SENT: Final = {
-    "cookie", "data", "data-ascii", "data-binary", "data-raw", "data-urlencode", "header", "json", "oauth2-bearer",
-    "range", "referer", "request", "url", "url-query", "user", "user-agent",
-}  # fmt: skip
-"""Options with a value that change what is sent."""
-
-FLAGS: Final = {"get", "head", "globoff", "path-as-is"}
-
-PASSED_OVER: Final = {
-    "basic", "compressed", "create-dirs", "fail", "fail-early", "fail-with-body", "http1.1", "http2", "include",
-    "keepalive", "location", "no-buffer", "no-keepalive", "no-progress-meter", "no-sessionid", "no-location",
-    "progress-bar", "remote-header-name", "remote-name", "remote-name-all", "retry-all-errors", "retry-connrefused",
-    "show-error", "show-headers", "silent", "tcp-nodelay", "verbose",
-}  # fmt: skip
-PASSED_OVER_WITH_VALUE: Final = {
-    "connect-timeout", "cookie-jar", "dump-header", "keepalive-time", "limit-rate", "max-filesize", "max-redirs",
-    "max-time", "output", "output-dir", "retry", "retry-delay", "retry-max-time", "speed-limit", "speed-time", "stderr",
-    "write-out",
-}  # fmt: skip
-
-REFUSED: Final = {
-    "insecure": "TLS is always verified; APIFETCH_CA_FILE trusts a CA of your own",
-    "form": "multipart forms cannot be sent",
-    "form-string": "multipart forms cannot be sent",
-    "proxy": "the proxy comes from the environment (HTTPS_PROXY), for all lines",
-    "cert": "a client's certificate is the run's: APIFETCH_CLIENT_CERT",
-    "key": "a client's key is the run's: APIFETCH_CLIENT_KEY",
-    "cacert": "the CA file is the run's: APIFETCH_CA_FILE",
-    "next": "a second call; give it a line of its own",
-    "upload-file": "files are not read",
-    "config": "files are not read",
-    "netrc": "files are not read",
-    "digest": "only Basic authentication is built",
-    "ntlm": "only Basic authentication is built",
-    "negotiate": "only Basic authentication is built",
-    "anyauth": "only Basic authentication is built",
-}
 
 _GLOB: Final = re.compile(r"[\[\]{}]")
 _HOST_IN_BRACKETS: Final = re.compile(r"(https?://(?:[^/?#@]*@)?)\[[0-9A-Fa-f:.]+\]", re.IGNORECASE)
@@ -113,7 +65,7 @@ def parse_curl(line: int, raw: bytes) -> Entry:
     if program.rpartition("/")[2] not in {"curl", "curl.exe"}:
         raise LineError("a command begins with curl")
     command = _Command()
-    for said, option, value in _options(rest):
+    for said, option, value in options(rest):
         _apply(command, said, option, value)
     url, body = _url_and_body(command)
     if illegal := _ILLEGAL.search(_PLACEHOLDER.sub("", _AUTHORITY.sub("", url.partition("#")[0]))):
@@ -128,48 +80,6 @@ def parse_curl(line: int, raw: bytes) -> Entry:
         headers=tuple(_headers(command, has_body=body is not None)),
         body=(body or "").encode(),
     )
-
-
-def _options(rest: list[str]) -> Iterator[tuple[str, str, str]]:
-    """Each option as it was said, its long name, and its value ("" for none); URLs as `url`."""
-    at, only_urls = 0, False
-    while at < len(rest):
-        word = rest[at]
-        at += 1
-        if only_urls or word == "-" or not word.startswith("-"):
-            yield word, "url", word
-        elif word == "--":
-            only_urls = True
-        elif word.startswith("--"):
-            option = word[2:]
-            takes = _takes_value(word, option)
-            if takes and at == len(rest):
-                raise LineError(f"{word} has no value")
-            yield word, option, rest[at] if takes else ""
-            at += takes
-        else:
-            letters = word[1:]
-            while letters:
-                said, option = f"-{letters[0]}", SHORT.get(letters[0], letters[0])
-                letters = letters[1:]
-                if not _takes_value(said, option):
-                    yield said, option, ""
-                    continue
-                if not letters and at == len(rest):
-                    raise LineError(f"{said} has no value")
-                yield said, option, letters or rest[at]
-                at += not letters
-                letters = ""
-
-
-def _takes_value(said: str, option: str) -> bool:
-    if option in REFUSED:
-        raise LineError(f"{said} is not possible: {REFUSED[option]}")
-    if option in SENT or option in PASSED_OVER_WITH_VALUE:
-        return True
-    if option in FLAGS or option in PASSED_OVER:
-        return False
-    raise LineError(f"{said} is no option that can be followed here")
 
 
 def _apply(command: _Command, said: str, option: str, value: str) -> None:  # noqa: C901, PLR0912  # a table of options

@@ -15,6 +15,7 @@ FORMATS: Final = {
     ".tsv": "tsv",
     ".jsonl": "jsonl", ".jl": "jsonl", ".ndjson": "jsonl",
     ".curl": "curl",
+    ".parquet": "parquet",
 }  # fmt: skip
 """What the ending of a name says about the lines."""
 

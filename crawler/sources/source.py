@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from crawler.exceptions import BadURLError, ListError
 from crawler.sources.curl import parse_curl, shown
@@ -18,6 +18,7 @@ from crawler.sources.jsonl import JSONL_CAP, make_jsonl, parse_jsonl
 from crawler.sources.lines import LINE_CAP, LineError, bad_line, counting_lines, read_blocks
 from crawler.sources.making import Making
 from crawler.sources.names import FORMATS, PACKINGS, name_format
+from crawler.sources.parquet import open_parquet, shown_row
 from crawler.sources.share import Share
 from crawler.sources.shell import continued_lines
 from crawler.sources.table import DELIMITERS, open_table, table_records
@@ -29,11 +30,13 @@ if TYPE_CHECKING:
 
     from crawler.items import BadLine, Entry
     from crawler.sources.lines import Record
+    from crawler.sources.parquet import Rows
 
 SHAPING: Final = ("column", "template", "method", "data")
 """The parts of a Shape that change what is called. A list of calls that failed says all of it itself."""
 
-Parse: TypeAlias = "Callable[[int, bytes], Entry]"
+Parse: TypeAlias = "Callable[[int, Any], Entry]"
+"""The number of a line, and its bytes, or its row in Parquet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,15 +103,15 @@ class FileSource:
 
     def __init__(
         self,
-        blocks: Iterator[list[Record]],
+        blocks: Iterator[list[tuple[int, Any]]],
         parse: Parse,
         close: Callable[[], None],
         *,
-        show: Callable[[bytes], bytes] = bytes,
+        show: Callable[[Any], bytes] = bytes,
         limit: int | None,
         skip: Callable[[int], bool] | None,
         source: str | None = None,
-        share: Share | None = None,
+        share: Share | Rows | None = None,
     ) -> None:
         """show: a line for people. source: what its entries say of where they are from."""
         self._show = show
@@ -151,7 +154,7 @@ class FileSource:
 
     def _read(
         self,
-        blocks: Iterator[list[Record]],
+        blocks: Iterator[list[tuple[int, Any]]],
         parse: Parse,
         limit: int | None,
         skip: Callable[[int], bool] | None,
@@ -198,9 +201,14 @@ def open_source(
     if kind is not None and kind not in FORMATS.values():
         known = ", ".join(dict.fromkeys(FORMATS.values()))
         raise ListError(f"{path}: format {shape.format!r} is not known; there are {known}")
+    kind = kind or name_format(path)
+    if kind == "parquet":
+        rows = open_parquet(path, column=shape.column, making=shape.making(columns=True))
+        return FileSource(
+            rows.blocks, rows.parse, rows.close, show=shown_row, limit=limit, skip=skip, source=source, share=rows
+        )
     chunks, file = open_bytes(path)
     try:
-        kind = kind or name_format(path)
         if kind is None:
             names = url_template(shape.template).names if shape.template else None
             kind, chunks = find_format(chunks, column=shape.column, names=names, path=path)

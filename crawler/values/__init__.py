@@ -10,7 +10,7 @@ from crawler.values.hosts import HOSTS, Hosts, host_of
 from crawler.values.idempotency import IDEMPOTENCY_KEY, KeyHeader
 from crawler.values.kinds import COMMAND, METHODS, SWITCH, TEXT, UMASK, VARIABLES, Kind, choice, seconds, size, whole
 from crawler.values.pairs import HEADERS, PARAMS, UNPRINTABLE, Pairs
-from crawler.values.places import DATA, FORMAT, METHOD, OUT, TEMPLATE, URLS, read_later
+from crawler.values.places import DATA, FORMAT, METHOD, OUT, TEMPLATE, URLS
 from crawler.values.workers import AUTO, WORKERS, AtMost
 
 __all__ = [
@@ -48,7 +48,6 @@ __all__ = [
     "choice",
     "host_of",
     "is_json",
-    "read_later",
     "seconds",
     "size",
     "whole",

@@ -12,15 +12,7 @@ from crawler.sources import body_template, is_remote, url_template
 from crawler.values.kinds import Kind, text
 
 _REMOTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_FORMAT: Final = re.compile(r"(?:txt|csv|tsv|jsonl|curl)(?:\.(?:gz|bz2|xz|zst))?")
-_FORMAT_LATER: Final = re.compile(r"parquet")
-_NAME_LATER: Final = re.compile(r"\.parquet$", re.IGNORECASE)
-
-
-def read_later(urls: str) -> str | None:
-    """Give the ending of a list's name when it stands for a format that cannot be read yet."""
-    match = _NAME_LATER.search(urls)
-    return match[0] if match else None
+_FORMAT: Final = re.compile(r"(?:txt|csv|tsv|jsonl|curl)(?:\.(?:gz|bz2|xz|zst))?|parquet")
 
 
 def _urls(value: object) -> str:
@@ -33,7 +25,7 @@ def _urls(value: object) -> str:
 def _format(value: object) -> str:
     said = text(value)
     if not _FORMAT.fullmatch(said):
-        raise ValueError(f"not yet: {said}" if _FORMAT_LATER.fullmatch(said) else "")
+        raise ValueError
     return said
 
 
@@ -80,7 +72,7 @@ def _method(value: object) -> str:
 
 METHOD: Final = Kind(_method, "an HTTP method, such as POST")
 URLS: Final = Kind(_urls, "a list: its path, a folder or pattern of lists, an https: URL, or - for the standard input")
-FORMAT: Final = Kind(_format, "txt, csv, tsv, jsonl or curl, each also with .gz, .bz2, .xz or .zst")
+FORMAT: Final = Kind(_format, "txt, csv, tsv, jsonl or curl, each also with .gz, .bz2, .xz or .zst; or parquet")
 TEMPLATE: Final = Kind(_template, "a URL with columns in braces, such as https://api.example/items/{id}")
 DATA: Final = Kind(_data, 'a body with columns in braces, such as {"id": {id}}, or @FILE that holds one')
 OUT: Final = Kind(_out, "the path of a directory, in which %(name)s and %(time)s are filled in")
