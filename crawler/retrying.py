@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from scrapy.downloadermiddlewares.retry import get_retry_request
 from scrapy.exceptions import CannotResolveHostError, DownloadConnectionRefusedError
 
-from crawler.items import IDEMPOTENT, NOT_BEFORE, REFUSALS, TICKET, Outcome
+from crawler.items import HOST, IDEMPOTENT, NOT_BEFORE, REFUSALS, TICKET, Outcome
 from crawler.pacing import AgainRule, Cause, Ending, backoffs
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ class Retrying:
         if not self._is_on or meta.get("dont_retry"):
             return None
         most = meta.get("max_retry_times")
-        refusals = meta.get(REFUSALS, 0)
+        is_excused = ending.is_pushback and not ending.is_refusal and self._is_excused(request)
+        refusals = meta.get(REFUSALS, 0) + is_excused
         is_keyed = self._key_header is not None and self._key_header.is_in(request.headers)
         most = self._rule.most(
             ending, method=request.method, arrived=not is_keyed and not _is_unsent(reason),
@@ -67,14 +68,21 @@ class Retrying:
         )  # fmt: skip
         if again is None:
             return None
-        if ending.is_refusal:
-            again.meta[REFUSALS] = refusals + 1
+        if ending.is_refusal or is_excused:
+            again.meta[REFUSALS] = refusals + ending.is_refusal
         backoff = self._backoffs[ending.cause or Cause.SERVER]
-        again.meta[NOT_BEFORE] = time.monotonic() + backoff.rest_s(again.meta["retry_times"], ending.asked_s)
+        attempt = 1 if is_excused else again.meta["retry_times"]  # its host rests for longer, as long as it must
+        again.meta[NOT_BEFORE] = time.monotonic() + backoff.rest_s(attempt, ending.asked_s)
         ticket: Ticket | None = meta.get(TICKET)
         if ticket is not None and ticket.is_noted and not is_keyed:  # a kill is no matter then
             self._crawler.spider.run.recording.unsent(ticket)  # type: ignore[attr-defined]  # a ticket has a run
         return again
+
+    def _is_excused(self, request: Request) -> bool:
+        """Whether its host is out of order: then a call that fails uses up none of its retries."""
+        run = getattr(self._crawler.spider, "run", None)
+        host = request.meta.get(HOST)
+        return run is not None and host is not None and run.traffic.excuses(host)
 
 
 def _is_unsent(reason: str | Exception) -> bool:

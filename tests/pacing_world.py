@@ -200,7 +200,7 @@ class Failing(Open):
 class Crawl:
     """What became of a list. starts: the times of all calls; attempts: by how many it took, of each that ended.
 
-    answers: when each came, and after how many seconds.
+    answers: when each came, and after how many seconds. retries: the most that any line used up.
     """
 
     starts: list[float] = field(default_factory=list)
@@ -210,6 +210,7 @@ class Crawl:
     attempts: list[int] = field(default_factory=list)
     limits: list[tuple[float, int]] = field(default_factory=list)
     answers: list[tuple[float, float]] = field(default_factory=list)
+    retries: int = 0
 
     @property
     def refused_share(self) -> float:
@@ -231,6 +232,7 @@ def crawl(server: Server, host: Host, calls: int, *, until_s: float = 3_600.0, s
     fresh = deque(range(calls))
     resting: Resting[int] = Resting(1_000)
     attempts = [0] * calls
+    retries = [0] * calls
     events: list[tuple[float, int, Call, int, Reply]] = []
     number = count()
     now_s = 0.0
@@ -258,10 +260,12 @@ def crawl(server: Server, host: Host, calls: int, *, until_s: float = 3_600.0, s
                 done.attempts.append(attempts[line])
             else:
                 resting.push(at_s, line)
+                retries[line] += not (reply.ending.is_refusal or (reply.ending.is_pushback and host.excuses))
         else:
             assert now_s < wake_s < float("inf"), "nothing will ever happen again"
             now_s = wake_s
     done.ended_s = now_s
+    done.retries = max(retries)
     return done
 
 

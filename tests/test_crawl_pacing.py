@@ -175,21 +175,23 @@ def test_what_remains_is_used_and_then_waited_for(crawl: Crawl) -> None:
 
 
 @pytest.mark.parametrize("how", [HANG_UP, Says(503)], ids=["no answer", "503"])
-def test_an_outage_costs_few_calls_and_no_line(crawl: Crawl, how: Says) -> None:
-    """Two seconds of it, in the middle of a list: then all goes on."""
+def test_an_outage_costs_few_calls_no_line_and_no_retries(crawl: Crawl, how: Says) -> None:
+    """Three seconds of it, in the middle of a list. A line has one retry, and more than one probe fails."""
     began: list[float] = []
 
     def answer(heard: Heard) -> Says:
         if len(server.heard) == 100:
             began.append(heard.at_s)
-        return how if began and heard.at_s < began[0] + 2.0 else OK
+        return how if began and heard.at_s < began[0] + 3.0 else OK
 
     with Scripted(answer) as server:
-        settings = {"APIFETCH_RETRY_BASE_S": 0.5, "APIFETCH_RETRY_CAP_S": 2}
-        result = crawl([server.url(f"/{n}") for n in range(400)], workers=10, retries=10, settings=settings)
+        settings = {"APIFETCH_RETRY_BASE_S": 0.3, "APIFETCH_RETRY_CAP_S": 6}
+        result = crawl([server.url(f"/{n}") for n in range(120)], workers=10, retries=1, settings=settings)
     audit(result, 0)
-    meanwhile = [at_s for at_s in when(server) if began[0] <= at_s < began[0] + 2.0]
-    assert len(meanwhile) <= 40, "some that were on their way, twice, and a probe now and then"
+    meanwhile = [at_s - began[0] for at_s in when(server) if began[0] <= at_s < began[0] + 3.0]
+    probes = [at_s for at_s in meanwhile if at_s >= 0.3]
+    assert 1 <= len(probes) <= 10, "0.3 s apart at the least"
+    assert len(meanwhile) - len(probes) <= 30, "those that were on their way, and the first to find out"
 
 
 def test_a_host_that_answers_less_is_called_less_at_once(crawl: Crawl) -> None:

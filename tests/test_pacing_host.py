@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler.pacing import RATE, Cause, Ending, Hint, Host, Policy
-from crawler.pacing.host import ERRORS, jitter_s
+from crawler.pacing.host import jitter_s
+from crawler.pacing.probing import ERRORS, IN_A_ROW
 from crawler.pacing.profile import BELIEVED_S, NOTHING
 
 OK = Ending(status=200)
@@ -119,7 +120,7 @@ def test_refusals_in_a_row_rest_the_host_ever_longer_and_one_call_finds_out() ->
     one = host(most=True)
     now_s, rests = 0.0, []
     for _ in range(8):
-        call(one, now_s, REFUSED)
+        call(one, now_s, BUSY)
         at_s = one.when(now_s)
         rests.append((at_s or now_s) - now_s)
         now_s = at_s or now_s
@@ -132,6 +133,69 @@ def test_refusals_in_a_row_rest_the_host_ever_longer_and_one_call_finds_out() ->
     assert one.down_since_s is None
 
 
+def test_a_host_that_is_out_of_order_is_probed_a_second_apart_and_at_last_every_five() -> None:
+    """Also while probes hang, but never two within a second."""
+    one = host(most=True)
+    now_s, rests = 0.0, []
+    for _ in range(6):
+        call(one, now_s, REFUSED)
+        at_s = one.when(now_s)
+        rests.append((at_s or now_s) - now_s)
+        now_s = at_s or now_s
+    assert rests == [0, 2, 4, 5, 5, 5]
+    hanging = [one.started(now_s)]
+    while len(hanging) < 30:
+        assert one.when(now_s) == now_s + 1
+        now_s += 1
+        hanging.append(one.started(now_s))
+    one.ended(hanging[0], now_s, REFUSED)
+    assert one.when(now_s) == now_s + 1, "it hung for half a minute: nobody waits any longer for that"
+    one.ended(hanging[1], now_s, OK)
+    assert one.down_since_s is None
+
+
+def test_failures_in_a_row_make_an_outage_before_a_second_round_trip() -> None:
+    one = host(per_host=40)
+    call(one, 0.0, OK)
+    flying = [one.started(0.0) for _ in range(10)]
+    for failing in flying[:IN_A_ROW]:
+        assert one.down_since_s is None
+        one.ended(failing, 0.1, REFUSED)
+    assert one.down_since_s == 0.1
+    assert one.when(0.1) == 1.1
+
+
+def test_a_success_of_before_the_first_failure_does_not_end_an_outage() -> None:
+    one = host(per_host=40)
+    old, *flying = [one.started(0.0) for _ in range(10)]
+    for failing in flying[:IN_A_ROW]:
+        one.ended(failing, 0.1, REFUSED)
+    one.ended(old, 0.2, OK)
+    assert one.down_since_s == 0.1
+    one.ended(flying[-1], 0.2, OK)
+    assert one.down_since_s is None
+
+
+def test_only_a_host_that_worked_and_fails_at_once_excuses_its_calls() -> None:
+    """One that never answered may have been misspelt; a call that hangs may do so by its own fault."""
+    for worked, after_s, ending, excuses in (
+        (True, 0.1, REFUSED, True),
+        (True, 0.1, Ending(status=503), True),
+        (True, 0.1, BUSY, False),  # costs nothing anyway
+        (False, 0.1, REFUSED, False),
+        (True, 30.0, REFUSED, False),
+    ):
+        one = host(per_host=40)
+        if worked:
+            call(one, 0.0, OK)
+        assert not one.excuses
+        for failing in [one.started(0.0) for _ in range(10)]:
+            one.ended(failing, after_s, ending)
+        for _ in range(2):
+            one.ended(one.started(100.0), 100.0 + after_s, ending)
+        assert one.excuses == excuses, (worked, after_s, ending)
+
+
 def test_a_500_is_the_calls_own_until_there_is_nothing_else() -> None:
     one = host()
     for _ in range(ERRORS):
@@ -140,7 +204,7 @@ def test_a_500_is_the_calls_own_until_there_is_nothing_else() -> None:
     call(one, 0.0, Ending(status=500))
     call(one, 0.0, Ending(status=500))
     assert one.limit == 1
-    assert one.when(0.0) == 0.25
+    assert one.when(0.0) == 1.0
 
 
 def test_an_answer_in_between_makes_errors_the_calls_own() -> None:
@@ -163,10 +227,10 @@ def test_one_call_finds_out_even_where_many_may_go() -> None:
     one = host(per_host=40)
     call(one, 0.0, OK)
     first = [one.started(0.0) for _ in range(10)]
-    one.ended(first[0], 0.0, REFUSED)
-    call(one, 0.0, REFUSED)
+    one.ended(first[0], 0.0, BUSY)
+    call(one, 0.0, BUSY)
     for flying in first[1:]:
-        one.ended(flying, 0.0, REFUSED)
+        one.ended(flying, 0.0, BUSY)
     assert one.limit > 1
     one.started(100.0)
     assert one.when(100.0) == math.inf

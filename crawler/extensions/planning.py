@@ -13,7 +13,7 @@ import twisted
 from crawler import __version__
 from crawler.arguments import ARGUMENTS, Argument, environment_names
 from crawler.credentials import Secrets
-from crawler.pacing import Policy, backoffs, outage
+from crawler.pacing import Policy, backoffs, outage, shut_out
 from crawler.plan import ANY_NUMBER, Plan, output_directory, shape_of
 from crawler.secrets import only_names
 from crawler.sources import SHAPING
@@ -85,6 +85,7 @@ def _policy(settings: BaseSettings) -> Policy:
         max_wait_s=settings["APIFETCH_MAX_WAIT"],
         backoffs=backoffs(base_s, cap_s),
         outage=outage(base_s, cap_s),
+        shut_out=shut_out(base_s, cap_s),
     )
 
 

@@ -5,7 +5,7 @@ no request; what it keeps in queues is anything.
 """
 
 from crawler.pacing.again import AgainRule
-from crawler.pacing.backoff import BACKOFFS, Backoff, Cause, backoffs, cause_of, outage
+from crawler.pacing.backoff import BACKOFFS, Backoff, Cause, backoffs, cause_of, outage, shut_out
 from crawler.pacing.budget import RetryBudget
 from crawler.pacing.ending import Ending, read_ending
 from crawler.pacing.hold import Held, Hold
@@ -46,4 +46,5 @@ __all__ = [
     "read_ending",
     "read_hint",
     "retry_after_s",
+    "shut_out",
 ]

@@ -82,13 +82,21 @@ BACKOFFS: Final[Mapping[Cause, Backoff]] = MappingProxyType(
 """What `policy` uses when nobody says otherwise."""
 
 
-def outage(base_s: float, cap_s: float) -> Backoff:
-    """Give the rests of a host that answers nothing, by those of calls: half as long at first, a quarter at last.
+def shut_out(base_s: float, cap_s: float) -> Backoff:
+    """Give the rests of a host that refuses every call: half as long as a call's at first, a quarter at last.
 
-    At 1 and 60 s a probe comes every 7.5 s on average then: an hour of outage is 480 calls, and after it no
-    more than 15 s are lost. ValueError unless 0 < base_s <= cap_s.
+    A window that is used up may be a minute's: a probe every 7.5 s costs eight refusals. ValueError as outage's.
     """
     return Backoff(base_s=base_s / 2, cap_s=max(base_s / 2, cap_s / 4))
+
+
+def outage(base_s: float, cap_s: float) -> Backoff:
+    """Give the rests of a host that answers nothing, by those of calls: twice as long at first, a twelfth at last.
+
+    At 1 and 60 s a probe comes after 1 to 2 s, at last after 2.5 to 5: an hour of outage is 1,000 calls, and after it
+    no more than 5 s are lost. ValueError unless 0 < base_s <= cap_s.
+    """
+    return Backoff(base_s=2 * base_s, cap_s=max(2 * base_s, cap_s / 12))
 
 
 def backoffs(base_s: float, cap_s: float) -> Mapping[Cause, Backoff]:

@@ -10,29 +10,21 @@ import math
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from crawler.pacing.allowance import Allowance
 from crawler.pacing.auto import AutoLimiter
-from crawler.pacing.backoff import BACKOFFS, Backoff, Cause, Uniform, outage
+from crawler.pacing.backoff import BACKOFFS, Backoff, Cause, Uniform, outage, shut_out
 from crawler.pacing.budget import LEAST_PER_S, RATIO, RESERVE, RetryBudget
 from crawler.pacing.hold import Held, Hold
 from crawler.pacing.learned import LearnedPace
 from crawler.pacing.limiter import Call, Learned, Limiter
+from crawler.pacing.probing import Outage
 from crawler.pacing.profile import Profile, read_profile
 from crawler.pacing.rate import Rate, RateLimiter
 
 if TYPE_CHECKING:
     from crawler.pacing.ending import Ending
-
-ROUNDS: Final = 2
-"""Pushbacks in a row, each a round trip after the other and with no success between, that make an outage
-of what one refusal does not."""
-
-
-ERRORS: Final = 20
-"""Calls in a row that failed by the server's fault, after which more of them are pushback too. A list of
-which half fails for good has so many once in a million lines."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +41,7 @@ class Policy:
     max_wait_s: float = 300.0
     backoffs: Mapping[Cause, Backoff] = field(default_factory=lambda: BACKOFFS)
     outage: Backoff = field(default_factory=lambda: outage(1.0, 60.0))
+    shut_out: Backoff = field(default_factory=lambda: shut_out(1.0, 60.0))
     retry_ratio: float = RATIO
     retries_per_s: float = LEAST_PER_S
     retry_reserve: float = RESERVE
@@ -72,9 +65,7 @@ class Host:
         )
         self._rests_until_s = -math.inf
         self._asked_by = ""
-        self._errors = 0  # in a row
-        self._rounds = 0  # of pushback without a success
-        self._down_since_s: float | None = None
+        self._outage = Outage(policy.outage, policy.shut_out, uniform)
         self._is_calm = policy.rate is None
         """Whether nothing but the number of calls at once can be in the way."""
 
@@ -88,21 +79,19 @@ class Host:
         limiter = self._limiter
         if self._is_calm and limiter.in_flight + on_way < limiter.limit:
             return None  # a tenth of the cost of asking everybody
-        if on_way and (self._rate is not None or self._pace.is_learned or self._rounds >= ROUNDS):
+        outage = self._outage
+        if on_way and (self._rate is not None or self._pace.is_learned or outage.is_on):
             return math.inf
         at_s = max(
             self._rests_until_s,
             self._allowance.next_at(now_s, on_way),
             self._pace.next_at(now_s),
             now_s if self._rate is None else self._rate.next_at(now_s),
-            # while nothing succeeds, one call at a time finds out whether it is over
-            math.inf if self._rounds >= ROUNDS and limiter.in_flight else limiter.next_at(now_s, on_way),
+            outage.next_at(now_s, limiter.in_flight) if outage.is_on else limiter.next_at(now_s, on_way),
         )
         if at_s > now_s:
             return at_s
-        self._is_calm = (
-            self._rate is None and not self._rounds and not self._pace.is_learned and self._allowance.is_open
-        )
+        self._is_calm = self._rate is None and outage.is_calm and not self._pace.is_learned and self._allowance.is_open
         return None
 
     def retry_when(self, now_s: float, on_way: int = 0) -> float | None:
@@ -132,7 +121,9 @@ class Host:
             self._rate.take(now_s)
         if retry:
             self.budget.take(now_s)
-        return self._limiter.started(now_s)
+        call = self._limiter.started(now_s)
+        self._outage.started(call, now_s)
+        return call
 
     def ended(self, call: Call, now_s: float, ending: Ending) -> None:
         """Learn from how a call ended; exactly once for each Call."""
@@ -144,8 +135,8 @@ class Host:
         if ending.hint is not None:
             others = self._limiter.in_flight - 1  # what they are worth is not yet taken off
             self._allowance.told(ending.hint, now_s, others, self._uniform)
-        self._errors += ending.cause is Cause.SERVER
-        if ending.is_pushback or (ending.cause is Cause.SERVER and self._errors > ERRORS):
+        is_error = ending.cause is Cause.SERVER and self._outage.is_error_pushback(call)
+        if ending.is_pushback or is_error:
             self._pushed_back(call, now_s, ending)
         elif ending.cause is None and ending.status is not None:
             self._succeeded(call, now_s)
@@ -159,8 +150,7 @@ class Host:
         self._limiter.succeeded(call, now_s)
         self._pace.succeeded(call.at_s)
         self.budget.succeeded()
-        self._errors = self._rounds = 0
-        self._down_since_s = None
+        self._outage.succeeded(call)
 
     def retry_at(self, now_s: float, attempt: int, ending: Ending) -> float | None:
         """Give the time for retry number *attempt* (from 1) of a call; None when it has no reason to be made again.
@@ -173,17 +163,12 @@ class Host:
         return now_s + self._policy.backoffs[cause].rest_s(attempt, ending.asked_s, uniform=self._uniform)
 
     def _pushed_back(self, call: Call, now_s: float, ending: Ending) -> None:
-        if not self._limiter.pushed_back(call, now_s):
-            return
-        self._rounds += 1
-        if self._down_since_s is None:
-            self._down_since_s = now_s
-        if ending.cause is Cause.THROTTLED:
+        is_round = self._limiter.pushed_back(call, now_s)
+        # 503 is what a limit says, or a proxy without a server: a host that means the first says when to come back
+        is_refused = ending.status == 429 or ending.is_refusal
+        self._outage.failed(call, now_s, is_round=is_round, is_refused=is_refused)
+        if is_round and ending.cause is Cause.THROTTLED:
             self._pace.refused(now_s)
-        if self._rounds >= ROUNDS:
-            # half of it for certain: full jitter would let some outages be probed at once, again and again
-            most_s = self._policy.outage.most_s(self._rounds - ROUNDS + 1)
-            self._rests_until_s = max(self._rests_until_s, now_s + self._uniform(most_s / 2, most_s))
 
     def _rest(self, now_s: float, asked_s: float) -> None:
         """Let the whole host rest as long as asked, and a little longer, so that not all clients return at once."""
@@ -212,8 +197,8 @@ class Host:
 
     def held_by(self, now_s: float, *, retry: bool = False) -> Held | None:
         """What keeps the next call from going; None when nothing does. Asks only: nothing begins or ends by it."""
-        if self._rounds >= ROUNDS:
-            return Held(Hold.OUTAGE, max(self._rests_until_s, now_s))
+        if self._outage.is_on:
+            return Held(Hold.OUTAGE, max(self._rests_until_s, self._outage.next_at(now_s, 0), now_s))
         holds = [
             Held(Hold.ASKED, self._rests_until_s, self._asked_by),
             Held(Hold.HEADERS, self._allowance.next_at(now_s), self._allowance.said_by),
@@ -235,7 +220,12 @@ class Host:
     @property
     def down_since_s(self) -> float | None:
         """Since when every call was pushed back; None while some succeed. For how long is the caller's to decide."""
-        return self._down_since_s if self._rounds >= ROUNDS else None
+        return self._outage.since_s
+
+    @property
+    def excuses(self) -> bool:
+        """Whether calls fail by the host's fault, so that it costs them nothing."""
+        return self._outage.excuses
 
     @property
     def profile(self) -> Profile:
@@ -255,7 +245,7 @@ class Host:
 
     def is_as_new(self, now_s: float) -> bool:
         """Whether nothing is on its way, and there is nothing to remember but successes."""
-        is_idle = not self._limiter.in_flight and not self._rounds and not self._pace.is_learned
+        is_idle = not self._limiter.in_flight and self._outage.is_calm and not self._pace.is_learned
         return is_idle and self.state(now_s=now_s, wall_s=now_s) == {}
 
     def state(self, *, now_s: float, wall_s: float) -> dict[str, Any]:

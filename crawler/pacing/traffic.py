@@ -91,6 +91,10 @@ class Traffic(Queues[T]):
     def _is_used_up(self) -> bool:
         return self._max_calls is not None and self.calls + len(self._given) >= self._max_calls
 
+    def excuses(self, host: str) -> bool:
+        """Whether calls to a host fail by its fault at this moment, so that no retry is used up."""
+        return self._lane(host).host.excuses
+
     # The end
 
     def stop(self, now_s: float, *, read_to_end: bool) -> Stop | None:

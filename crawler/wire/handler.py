@@ -28,7 +28,6 @@ from crawler.exceptions import ForbiddenAddressError, StoppedError
 from crawler.items import HOST, REACH, Outcome
 from crawler.pacing import Cause, Ending, read_ending
 from crawler.values import host_of
-from crawler.wire.descriptors import allow_connections
 from crawler.wire.doorkeeper import Doorkeeper
 from crawler.wire.filling import Filling
 from crawler.wire.resolving import ATTEMPT
@@ -74,7 +73,6 @@ class FillingHandler(BaseDownloadHandler):
         super().__init__(crawler)
         settings = crawler.settings
         self._real = real
-        allow_connections(settings.getint("CONCURRENT_REQUESTS"))
         self._checks_addresses = getattr(real, "checks_addresses", False)
         self._timeout_s = settings.getfloat("DOWNLOAD_TIMEOUT")
         self._filling = Filling(settings)
