@@ -84,6 +84,10 @@ class Recording:
         """Whether a record can be handed in now."""
         return self.error is None and not self._writer.full
 
+    def queued_bytes(self) -> int:
+        """Bytes that are handed in and not on disk yet."""
+        return self._writer.queued_bytes
+
     async def room(self) -> None:
         """Wait until the writer has caught up."""
         while self._writer.full and self.error is None:

@@ -39,6 +39,11 @@ SETTINGS: Final = (
         says="the same of files: 1,024 records may wait for the disk, and each may need a folder",
     ),
     ready(
+        "APIFETCH_BODIES_IN_FLIGHT_BYTES", size(2**20), default="256MiB", setting="APIFETCH_BODIES_IN_FLIGHT_BYTES",
+        says="bytes of bodies, from their arrival until they are on disk, that are held at once: beyond it all calls "
+        "but one wait, and the time does not count towards their `timeout` (libcurl's handler)",
+    ),
+    ready(
         "APIFETCH_DRAIN_S", seconds(zero=True), default="5", setting="APIFETCH_DRAIN_S",
         says="seconds that calls in flight get to finish after a signal to stop",
     ),

@@ -15,6 +15,9 @@ import msgspec
 
 from crawler.items import Entry, Prior, Record  # noqa: TC001
 
+LARGE_BYTES: Final = 64 * 1024
+"""From here on a copy costs more than another piece to send."""
+
 PREFIX: Final = Struct("<II")  # bytes of JSON, bytes of the body
 
 
@@ -111,8 +114,18 @@ def pieces(message: Message | Answer) -> tuple[bytes, bytes]:
 
 
 def frame(message: Message | Answer) -> bytes:
-    """The whole of it."""
-    return b"".join(pieces(message))
+    return b"".join(frame_parts(message))
+
+
+def frame_parts(message: Message | Answer) -> list[bytes]:
+    """A frame in one piece, or its body apart, where that is too large to be copied."""
+    body = b""
+    if isinstance(message, Put) and message.body:
+        body = message.body
+        message = Put(message.record, b"", message.call, message.children)
+    payload = _encode(message)
+    head = PREFIX.pack(len(payload), len(body)) + payload
+    return [head + body] if len(body) < LARGE_BYTES else [head, body]
 
 
 class Frames:

@@ -100,6 +100,11 @@ class Writer:
         """Whether the engine should wait before it puts more."""
         return len(self._waiting) >= QUEUE_RECORDS or self._waiting_bytes >= QUEUE_BYTES
 
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes that were put and are not on disk yet."""
+        return self._waiting_bytes
+
     def put(self, record: Record) -> None:
         """Hand a record over. Raises StoreError once the writer has ended."""
         call = _call(record.ticket) if record.ticket is not None else None

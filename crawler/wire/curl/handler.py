@@ -22,6 +22,7 @@ from crawler.exceptions import ForbiddenAddressError
 from crawler.heard import is_heard, receivers
 from crawler.items import IDEMPOTENT, REACH
 from crawler.wire.curl.failures import failure, stalled
+from crawler.wire.curl.flow import BUDGET_BYTES, Flow
 from crawler.wire.curl.guarding import guard_redirect, guard_sockets, refusal
 from crawler.wire.curl.multi import CurlLoop
 from crawler.wire.curl.options import Options, add_special, header_lines, is_special, once
@@ -68,7 +69,9 @@ class CurlDownloadHandler(BaseDownloadHandler):
         self._fail_on_data_loss = settings.getbool("DOWNLOAD_FAIL_ON_DATALOSS")
         self._warned_of_data_loss = False
         self._connections = settings.getint("CONCURRENT_REQUESTS") or 100
+        self._budget_bytes = settings.get("APIFETCH_BODIES_IN_FLIGHT_BYTES", BUDGET_BYTES)
         self._loop: CurlLoop | None = None
+        self._flow = Flow(self._budget_bytes, lambda: 0)
         self._guard: Guard | None = None
         self._idle: list[pycurl.Curl] = []
         self._running: dict[pycurl.Curl, tuple[Transfer, asyncio.Future[tuple[int, str]]]] = {}
@@ -86,16 +89,18 @@ class CurlDownloadHandler(BaseDownloadHandler):
             self._loop = CurlLoop(connections=self._connections)
             run: Run | None = getattr(self.crawler.spider, "run", None)
             self._guard = run.guard if run is not None else None
+            self._flow = Flow(self._budget_bytes, run.recording.queued_bytes if run is not None else lambda: 0)
         meta = request.meta
         timeout_s = meta.get("download_timeout") or self._timeout_s
         transfer = Transfer(
-            self.crawler, request,
+            self.crawler, request, self._flow,
+            timeout_ms=max(round(timeout_s * 1000), 1),
             max_bytes=meta.get("download_maxsize", self._max_bytes),
             warn_bytes=meta.get("download_warnsize", self._warn_bytes),
             listens=self._listens() if is_heard(self.crawler, ON_ARRIVAL) else NOBODY,
         )  # fmt: skip
         special = is_special(request)
-        handle = self._prepare(request, transfer, timeout_s, special=special)
+        handle = self._prepare(request, transfer, special=special)
         ended: asyncio.Future[tuple[int, str]] = asyncio.get_running_loop().create_future()
         self._running[handle] = transfer, ended
         started_s = time.monotonic()
@@ -108,11 +113,14 @@ class CurlDownloadHandler(BaseDownloadHandler):
             meta["download_latency"] = time.monotonic() - started_s
             del self._running[handle]
             self._loop.cancel(handle)  # if it still runs: this call was cancelled
+            self._flow.leave(transfer)
+            transfer.release()
             self._give_back(handle, special=special)
 
     async def close(self) -> None:
         if self._stall_timer is not None:
             self._stall_timer.cancel()
+        self._flow.close()
         if self._loop is not None:
             self._loop.close()
         for handle in self._idle:
@@ -125,7 +133,7 @@ class CurlDownloadHandler(BaseDownloadHandler):
 
     # Handles
 
-    def _prepare(self, request: Request, transfer: Transfer, timeout_s: float, *, special: bool) -> pycurl.Curl:
+    def _prepare(self, request: Request, transfer: Transfer, *, special: bool) -> pycurl.Curl:
         if self._idle:
             handle = self._idle.pop()
         else:
@@ -133,7 +141,7 @@ class CurlDownloadHandler(BaseDownloadHandler):
             self._set_up(handle)
         handle.setopt(pycurl.URL, request.url.partition("#")[0])
         handle.setopt(pycurl.HTTPHEADER, header_lines(request))
-        handle.setopt(pycurl.TIMEOUT_MS, max(round(timeout_s * 1000), 1))
+        handle.setopt(pycurl.TIMEOUT_MS, transfer.timeout_ms)
         if self._multiplexing:
             # Rather wait for a stream of a connection that is being made than make another. Where HTTP/1.1 is what
             # they will agree on, libcurl would not go on before the first call is answered.
@@ -262,8 +270,9 @@ class CurlDownloadHandler(BaseDownloadHandler):
         progress: dict[Any, tuple[int, float]] = {}
         for handle, (transfer, ended) in self._running.items():
             size, since_s = before.get(ended, (-1, now_s))
-            progress[ended] = (size, since_s) if size == transfer.progress else (transfer.progress, now_s)
-            if size == transfer.progress > 0 and now_s - since_s >= self._stall_s and not ended.done():
+            is_still = size == transfer.progress and not self._flow.is_paused(transfer)
+            progress[ended] = (size, since_s) if is_still else (transfer.progress, now_s)
+            if is_still and size > 0 and now_s - since_s >= self._stall_s and not ended.done():
                 ended.set_exception(stalled(handle.errstr(), transfer.url, self._stall_s))
         self._stall_timer = loop.call_later(STALL_CHECK_S, self._end_stalls, progress) if self._running else None
 

@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
 
     from crawler.addresses import Attempt
+    from crawler.wire.curl.flow import Flow
 
 logger = logging.getLogger(__name__)
 
 ABORT: Final = -1  # what a callback returns to end the transfer
+PAUSE: Final = 0x10000001  # CURL_WRITEFUNC_PAUSE: the same piece again, later
 
 DATA_LOSS: Final = (18, 56, 92)
 """Codes after which what has come may be asked for with DOWNLOAD_FAIL_ON_DATALOSS=False: cut, or broken off."""
@@ -38,17 +40,21 @@ class Transfer:
     """Collects one response. max_bytes, warn_bytes: 0 for no limit. listen: which of the two signals is read."""
 
     __slots__ = (
-        "_announced", "_crawler", "_head", "_listens", "_max_bytes", "_request", "_warn_bytes", "attempt", "broken",
-        "chunks", "lines", "size", "stop",
+        "_announced", "_crawler", "_flow", "_head", "_listens", "_max_bytes", "_request", "_warn_bytes", "attempt",
+        "broken", "chunks", "handle", "lines", "size", "stop", "timeout_ms",
     )  # fmt: skip
 
     def __init__(
-        self, crawler: Crawler, request: Request, *, max_bytes: int, warn_bytes: int, listens: tuple[bool, bool]
-    ) -> None:
+        self, crawler: Crawler, request: Request, flow: Flow, *, max_bytes: int, warn_bytes: int, timeout_ms: int,
+        listens: tuple[bool, bool],
+    ) -> None:  # fmt: skip
         self._crawler = crawler
         self._request = request
         self._max_bytes = max_bytes
         self._warn_bytes = warn_bytes
+        self._flow = flow
+        self.timeout_ms = timeout_ms
+        self.handle: pycurl.Curl | None = None
         self._listens = listens  # to headers_received, to bytes_received
         self._head: Head | None = None
         self._announced: int | None = None  # Content-Length, once a body has begun
@@ -61,6 +67,7 @@ class Transfer:
 
     def attach(self, handle: pycurl.Curl, write_option: int, header_option: int) -> None:
         """Have what arrives on *handle* collected here."""
+        self.handle = handle
         handle.setopt(write_option, self._on_body)
         # A built-in is a quarter of the cost of a method of ours, eight times a response.
         handle.setopt(header_option, self._on_header if self._listens[0] else self.lines.append)
@@ -84,6 +91,11 @@ class Transfer:
         """Grows with whatever arrives; 0 before the first line."""
         return len(self.lines) + self.size
 
+    def release(self) -> None:
+        """Hold nothing any more: its handle waits for the next request, and holds this."""
+        self.handle = None
+        self.chunks = []
+
     def _on_header(self, line: bytes) -> int | None:
         self.lines.append(line)
         if line not in {b"\r\n", b"\n"} or self._is_interim():
@@ -97,8 +109,12 @@ class Transfer:
 
     def _on_body(self, chunk: bytes) -> int | None:
         first = not self.chunks
+        flow = self._flow
+        if flow.held_bytes > flow.few_bytes and not first and not flow.may_go_on(self):
+            return PAUSE
         self.chunks.append(chunk)
         self.size += len(chunk)
+        flow.held_bytes += len(chunk)
         if first and not self._announced_fits():
             return ABORT
         if self._max_bytes and self.size > self._max_bytes:
