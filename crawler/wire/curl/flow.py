@@ -27,7 +27,7 @@ LOOK_S: Final = 0.02
 class Flow:
     """budget_bytes: of bodies, those of a single transfer come on top. queued_bytes: asked for what waits for the disk.
 
-    held_bytes: of the transfers that run; whoever takes in a piece adds to it, and asks once that is more than few_bytes.
+    held_bytes: of the transfers that run; whoever takes in a piece adds to it, and asks once it is more than few_bytes.
     """
 
     def __init__(self, budget_bytes: int, queued_bytes: Callable[[], int]) -> None:
