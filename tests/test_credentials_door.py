@@ -18,6 +18,9 @@ class Host:
         self.door = Door(window)
         self.now_s = 0.0
 
+    def is_calm(self) -> bool:
+        return self.door.is_calm
+
     def is_dead(self) -> bool:
         return self.door.is_dead
 
@@ -53,6 +56,18 @@ def test_a_401_shuts_the_door_and_one_call_tries() -> None:
     host.door.renewed(2.0, changed=True)
     assert host.accepted(tries=True)
     assert not host.door.is_shut
+
+
+def test_a_door_is_calm_unless_a_call_was_refused_and_none_has_got_in_since() -> None:
+    host = Host(window=3)
+    assert host.is_calm()
+    host.refused("a", strict=False)
+    assert not host.is_calm()
+    host.accepted()
+    assert host.is_calm()
+    for call in "bcd":
+        host.refused(call, strict=False)
+    assert not host.is_calm()
 
 
 def test_those_in_flight_are_kept_and_count_only_against_what_they_carried() -> None:

@@ -417,6 +417,19 @@ def test_bytes_are_served_as_they_were_put_until_the_reset(api: ApiServer, http_
     assert get(http_client, "/bytes/a/b")[0] == 404
 
 
+def test_a_token_lets_in_so_many_calls_and_none_after_the_reset(api: ApiServer, http_client: HTTPConnection) -> None:
+    api.put_token("a+b", calls=2)
+    good, bad = {"Authorization": "Bearer a+b"}, {"Authorization": "Bearer a"}
+    assert [get(http_client, "/private/1", **good)[0] for _ in range(3)] == [200, 200, 401]
+    assert [get(http_client, "/private/1?refusal=403", **sent)[0] for sent in (bad, {}, good)] == [403, 403, 403]
+    api.put_token("a+b")
+    assert json.loads(get(http_client, "/private/1?size=50", **good)[1])["id"] == "1"
+    api.reset()
+    assert get(http_client, "/private/1", **good)[0] == 401
+    http_client.request("PUT", "/_tokens")
+    assert http_client.getresponse().status == 400
+
+
 def test_headers_has_repeated_and_non_ascii_ones_and_knows_its_version(
     api: ApiServer, http_client: HTTPConnection
 ) -> None:

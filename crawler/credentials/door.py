@@ -59,6 +59,11 @@ class Door:
         self._succeeded_s = -math.inf  # when the last call that got in was sent
 
     @property
+    def is_calm(self) -> bool:
+        """Whether no call is refused or waits, so that one more that gets in is no news."""
+        return not self.is_shut and not self._refused
+
+    @property
     def is_refusing(self) -> bool:
         """Whether the last word was that the credentials are no good."""
         return self._has_failed
