@@ -12,7 +12,7 @@ from urllib.parse import urljoin
 from scrapy.exceptions import NotConfigured
 
 from crawler.exceptions import BadRedirectError, BadURLError, StoppedError
-from crawler.items import HOST, IDEMPOTENT, NOT_BEFORE, PUT_BACK, REACH, TICKET
+from crawler.items import HOST, IDEMPOTENT, NOT_BEFORE, PUT_BACK, REACH, STRANGER, TICKET
 from crawler.sources import check_url
 
 if TYPE_CHECKING:
@@ -120,6 +120,7 @@ def _redirected(request: Request, status: int, here: Target, there: Target) -> R
             raise BadRedirectError(f"it asks to send {redirected.method} to another origin, {there.host}")
         redirected.headers.clear()
         redirected.cookies = {}
+        redirected.meta[STRANGER] = True
         redirected.meta.pop("download_slot", None)  # the downloader's word for the host that it left
     return redirected
 

@@ -17,7 +17,7 @@ REACH: Final = "apifetch_reach"
 """``request.meta`` key: how far in a redirect or a page may lead, a Scope's number; absent for the call of a line."""
 
 STRANGER: Final = "apifetch_stranger"
-"""``request.meta`` key: a page of another origin led there, so nothing of the arguments goes along."""
+"""``request.meta`` key: a redirect or a page of another origin led there, so nothing of the user's goes along."""
 
 HOST: Final = "download_slot"
 """``request.meta`` key, Scrapy's: the host whose limits count. Scheduler and downloader fill it in."""

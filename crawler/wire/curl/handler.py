@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
-import os
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -20,18 +18,17 @@ from scrapy.utils.httpobj import urlparse_cached
 
 from crawler.exceptions import ForbiddenAddressError
 from crawler.heard import is_heard, receivers
-from crawler.items import IDEMPOTENT, REACH
+from crawler.items import IDEMPOTENT, REACH, STRANGER
 from crawler.wire.curl.failures import failure, stalled
 from crawler.wire.curl.flow import BUDGET_BYTES, Flow
 from crawler.wire.curl.guarding import guard_redirect, guard_sockets, refusal
 from crawler.wire.curl.multi import CurlLoop
 from crawler.wire.curl.options import Options, add_special, header_lines, is_special, once
+from crawler.wire.curl.peers import Peers, warn_about_key_log
 from crawler.wire.curl.transfer import Transfer
 from crawler.wire.curl.version import require
 
 if TYPE_CHECKING:
-    from ipaddress import IPv4Address, IPv6Address
-
     from scrapy import Request
     from scrapy.crawler import Crawler
 
@@ -76,11 +73,10 @@ class CurlDownloadHandler(BaseDownloadHandler):
         self._idle: list[pycurl.Curl] = []
         self._running: dict[pycurl.Curl, tuple[Transfer, asyncio.Future[tuple[int, str]]]] = {}
         self._stall_timer: asyncio.TimerHandle | None = None
-        self._addresses: dict[str, IPv4Address | IPv6Address] = {}
-        self._certificates: dict[str, bytes] = {}
+        self._peers = Peers()
         self._multiplexing: set[str] = set()  # hosts and ports that answered in HTTP/2
         self._classes: dict[bytes | None, type[Response]] = {}
-        _warn_about_key_log()
+        warn_about_key_log()
 
     async def download_request(self, request: Request) -> Response:
         if not request.url.lower().startswith(("http://", "https://")):
@@ -139,6 +135,9 @@ class CurlDownloadHandler(BaseDownloadHandler):
         else:
             handle = pycurl.Curl()
             self._set_up(handle)
+        if special and STRANGER in request.meta:
+            handle.reset()  # an option that is set cannot be taken back alone
+            self._set_up(handle, stranger=True)
         handle.setopt(pycurl.URL, request.url.partition("#")[0])
         handle.setopt(pycurl.HTTPHEADER, header_lines(request))
         handle.setopt(pycurl.TIMEOUT_MS, transfer.timeout_ms)
@@ -160,8 +159,8 @@ class CurlDownloadHandler(BaseDownloadHandler):
             self._set_up(handle)
         self._idle.append(handle)
 
-    def _set_up(self, handle: pycurl.Curl) -> None:
-        self._options.set_up(handle)
+    def _set_up(self, handle: pycurl.Curl, *, stranger: bool = False) -> None:
+        self._options.set_up(handle, stranger=stranger)
         if self._guard is not None:
             guard_sockets(handle, self._guard, lambda: self._running[handle][0])
 
@@ -201,8 +200,8 @@ class CurlDownloadHandler(BaseDownloadHandler):
             status=head.status,
             body=body,
             flags=flags,
-            certificate=self._certificate(request.url, handle),
-            ip_address=self._address(handle),
+            certificate=self._peers.certificate(request.url, handle),
+            ip_address=self._peers.address(handle),
             protocol=head.protocol,
         )
         if head.protocol == "HTTP/2.0":
@@ -222,26 +221,6 @@ class CurlDownloadHandler(BaseDownloadHandler):
             if kind is not None and responsetypes.from_content_type(kind) is known is not Response:
                 self._classes[kind] = known
         return known
-
-    def _address(self, handle: pycurl.Curl) -> IPv4Address | IPv6Address | None:
-        text = handle.getinfo(pycurl.PRIMARY_IP)
-        if not text:
-            return None
-        if text not in self._addresses:
-            self._addresses[text] = ipaddress.ip_address(text)
-        return self._addresses[text]
-
-    def _certificate(self, url: str, handle: pycurl.Curl) -> bytes | None:
-        """The server's certificate in DER; libcurl tells it for new connections only."""
-        if not url[:6].lower().startswith("https:"):
-            return None
-        origin = url.split("/", 3)[2]
-        if origin not in self._certificates or handle.getinfo(pycurl.NUM_CONNECTS):
-            chain = handle.getinfo_raw(pycurl.INFO_CERTINFO)
-            pem = next((value for name, value in chain[0] if name == b"Cert"), None) if chain else None
-            if pem is not None:
-                self._certificates[origin] = _der(pem)
-        return self._certificates.get(origin)
 
     def _warn_of_data_loss(self, request: Request) -> None:
         if not self._warned_of_data_loss:
@@ -280,19 +259,3 @@ class CurlDownloadHandler(BaseDownloadHandler):
 def _resolve(ended: asyncio.Future[tuple[int, str]], code: int, message: str) -> None:
     if not ended.done():
         ended.set_result((code, message))
-
-
-def _der(pem: bytes) -> bytes:
-    import ssl  # noqa: PLC0415  # for https alone
-
-    return ssl.PEM_cert_to_DER_cert(pem.decode("ascii"))
-
-
-def _warn_about_key_log() -> None:
-    path = os.environ.get("SSLKEYLOGFILE")
-    if path:
-        try:
-            with open(path, "ab"):  # noqa: PTH123  # only to see whether libcurl can
-                logger.warning("SSLKEYLOGFILE is set: who reads %s can read all calls over TLS", path)
-        except OSError as exc:
-            logger.warning("Cannot write TLS session keys to %s: %s", path, exc.strerror)

@@ -19,7 +19,7 @@ import certifi
 import pycurl
 
 from crawler.exceptions import ArgumentError
-from crawler.items import IDEMPOTENT, REACH
+from crawler.items import IDEMPOTENT, REACH, STRANGER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,8 +95,8 @@ class Options:
             proxy_auth_encoding=settings.get("HTTPPROXY_AUTH_ENCODING"),
         )
 
-    def set_up(self, handle: pycurl.Curl) -> None:
-        """Tell a new or reset handle what holds for every request."""
+    def set_up(self, handle: pycurl.Curl, *, stranger: bool = False) -> None:
+        """Tell a new or reset handle what holds for every request. stranger: who gets nothing of the user's."""
         put = handle.setopt
         put(pycurl.NOSIGNAL, 1)
         put(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
@@ -117,9 +117,9 @@ class Options:
         put(pycurl.OPT_CERTINFO, 1)
         if self.ciphers is not None:
             put(pycurl.SSL_CIPHER_LIST, self.ciphers)
-        if self.client_cert is not None:
+        if self.client_cert is not None and not stranger:
             put(pycurl.SSLCERT, self.client_cert)
-        if self.client_key is not None:
+        if self.client_key is not None and not stranger:
             put(pycurl.SSLKEY, self.client_key)
         if self.bind is not None:
             _bind(handle, self.bind)
@@ -136,7 +136,7 @@ def is_special(request: Request) -> bool:
     meta = request.meta
     return (
         request.method != "GET"
-        or bool(request.body or meta.get("proxy") or meta.get("bindaddress") or REACH in meta)
+        or bool(request.body or meta.get("proxy") or meta.get("bindaddress") or REACH in meta or STRANGER in meta)
         or _LOWER_CASE_HEX.search(request.url) is not None
     )
 
