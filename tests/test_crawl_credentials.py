@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -170,6 +172,34 @@ def test_with_scrapys_parts_a_token_is_renewed_too(api: ApiServer, crawl: Crawl,
     )  # fmt: skip
     audit(result, 0)
     assert private_calls(api) <= 100 + WORKERS + HANDFUL
+
+
+@pytest.mark.check
+def test_a_signal_ends_a_run_that_waits_for_a_command_and_the_command_too(
+    api: ApiServer, crawl: Crawl, tmp_path: Path
+) -> None:
+    api.put_token("first-token", calls=10)
+    script, pid = tmp_path / "hang.py", tmp_path / "pid"
+    script.write_text(
+        "import os, pathlib, sys, time\n"
+        f"pid, first = pathlib.Path({str(pid)!r}), pathlib.Path({str(tmp_path / 'first')!r})\n"
+        "if first.exists():\n"
+        "    pid.write_text(str(os.getpid()))\n"
+        "    time.sleep(600)\n"
+        "first.touch()\n"
+        "print('TOKEN=first-token')\n"
+    )
+    running = crawl(
+        urls(api, 100), wait=False, hosts=api.netloc, headers=HEADERS,
+        settings={"APIFETCH_SECRET_COMMAND": f"{sys.executable} {script}", "APIFETCH_DRAIN_S": 1},
+    )  # fmt: skip
+    running.wait_for(lambda: pid.exists() and pid.read_text())
+    running.signal(signal.SIGTERM)
+    result = running.wait(30)
+    audit(result, 75)
+    assert outcomes(result) == Counter(ok=10)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
 
 
 def test_a_secret_that_cannot_be_read_is_told_before_the_first_request(

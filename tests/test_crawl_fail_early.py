@@ -10,6 +10,7 @@ import pytest
 from crawler.accounting import Beginning
 from crawler.items import Outcome, Record
 from tests.audit import audit, outcomes
+from tests.scripted import OK, Says, Scripted
 
 if TYPE_CHECKING:
     from tests.harness import ApiServer, Crawl
@@ -87,3 +88,16 @@ def test_a_list_that_is_over_or_has_ok_lines_ends_as_ever(api: ApiServer, crawl:
     result = crawl("items.txt", redo="404", workers=5, settings={"APIFETCH_FAIL_EARLY": 5})
     assert audit(result, 8)["stop_reason"] is None
     assert outcomes(result) == Counter(ok=1, http_error=MOST)
+
+
+@pytest.mark.check
+def test_a_redo_that_begins_with_failures_alone_stops_and_what_was_ok_stands(crawl: Crawl) -> None:
+    is_gone = False
+    with Scripted(lambda _: Says(404) if is_gone else OK) as server:
+        urls = [server.url(f"/{n}") for n in range(400)]
+        audit(crawl(urls), 0)
+        is_gone = True
+        result = crawl("items.txt", redo="all", workers=5, settings={"APIFETCH_FAIL_EARLY": MOST})
+        assert len(server.heard) <= 400 + MOST + 4 * 5
+    assert audit(result, 75)["stop_reason"] == "fail_early"
+    assert outcomes(result) == Counter(ok=400)

@@ -61,7 +61,8 @@ class FailEarly:
             return
         run.recording.overhear = None
         is_all = run.tally.read_to_end and not len(run.traffic)  # then there is nothing to be saved
-        if beginning.is_alike and not is_all and not run.tally.outcomes[Outcome.OK]:
+        stands = run.tally.outcomes[Outcome.OK] - run.tally.kept  # what a redo could not replace is not from now
+        if beginning.is_alike and not is_all and not stands:
             self._stop(beginning)
 
     def _stop(self, beginning: Beginning) -> None:
