@@ -127,6 +127,33 @@ def test_off_means_silence(api: ApiServer, crawl: Crawl) -> None:
     assert " done: " not in result.stderr
 
 
+@pytest.mark.check
+def test_ctrl_z_gives_the_terminal_back_and_fg_takes_it_again(api: ApiServer, crawl: Crawl) -> None:
+    """In a real shell with job control; behind the shell the bar is silent."""
+    items = write_list(crawl.cwd / "items.txt", [api.url(HANGS.format(n)) for n in range(9)])
+    environment = crawl._environment(crawl.cwd, "crawler.settings") | {"PS1": "ready> "}
+    with Terminal(["bash", "--norc", "-i"], env=environment, cwd=crawl.cwd) as terminal:
+        terminal.wait_for(lambda: "ready>" in terminal.text)
+        command = f"{sys.executable} -m scrapy crawl apifetch -a urls={items} -s APIFETCH_DRAIN_S=0"
+        terminal.press(f"clear; {command}\r".encode())
+        terminal.wait_for(lambda: "9 of 10 workers" in terminal.text)
+        terminal.press(b"\x1a")
+        terminal.wait_for(lambda: "Stopped" in terminal.text and terminal.lines[-1] == "ready>")
+        assert terminal.has_cursor()
+        assert "of 10 workers" not in terminal.text
+        terminal.press(b"bg\r")
+        terminal.press(b"sleep 1\r")
+        terminal.wait_for(lambda: "sleep 1" in terminal.text and terminal.lines[-1] == "ready>")
+        assert "of 10 workers" not in terminal.text
+        assert terminal.has_cursor()
+        terminal.press(b"fg\r")
+        terminal.wait_for(lambda: "9 of 10 workers" in terminal.text)
+        assert not terminal.has_cursor()
+        terminal.press(b"\x03")
+        terminal.wait_for(lambda: "Exit code 75" in terminal.text.replace("\n", "") and "ready>" in terminal.lines[-1])
+        assert terminal.has_cursor()
+
+
 def parsed(text: str) -> dict[str, float]:
     """The samples of an exposition (format 0.0.4), each family with its HELP and TYPE before it."""
     found: dict[str, float] = {}

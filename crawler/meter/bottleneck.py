@@ -67,7 +67,8 @@ class Moment:
     in_flight: calls on their way. limit: how many are allowed now; ceiling: how many are wanted. ready: calls that
     wait for nothing; held: calls that wait for their hosts, by what; resting: those that rest until a time of their
     own. has_room: whether the writer takes records. is_read: whether the list is read to its end. is_cut: whether
-    refusals keep limit below ceiling. is_auto: `workers=auto`. cpu: part of a core that the program used since the
+    refusals keep limit below ceiling. is_found: whether `workers=auto` has found what it looked for. knob: the argument
+    that ceiling comes from. cpu: part of a core that the program used since the
     last look, or wanted and did not get.
     """
 
@@ -81,7 +82,8 @@ class Moment:
     has_room: bool = True
     is_read: bool = False
     is_cut: bool = False
-    is_auto: bool = False
+    is_found: bool = False
+    knob: str = "workers"
     cpu: float = 0.0
 
 
@@ -106,7 +108,7 @@ def limit_of(moment: Moment) -> Limit:  # noqa: PLR0911  # a list of cases, in t
             return Limit.LATENCY
         if moment.is_cut:
             return Limit.REFUSED
-        return Limit.AUTO if moment.is_auto else Limit.START
+        return Limit.AUTO if moment.is_found else Limit.START
     if moment.held and moment.held_by is not None and moment.held_by.hold in _HELD:
         return _HELD[moment.held_by.hold]
     if moment.ready:
@@ -120,13 +122,14 @@ def limit_of(moment: Moment) -> Limit:  # noqa: PLR0911  # a list of cases, in t
 class Measured:
     """What stands behind a verdict: averages over the looks that had the same limit.
 
-    calls_per_s, p50_ms: of the same time; p50_ms None without a call. cpu: as in Moment. refused: calls that the API
-    refused. pace_per_s: what its refusals have taught, None when calls do not wait for that. said_by: the header or
+    knob, cpu: as in Moment. calls_per_s, p50_ms: of the same time; p50_ms None without a call. refused: calls that the
+    API refused. pace_per_s: what its refusals have taught, None when calls do not wait for that. said_by: the header or
     argument. wait_s: until it ends, 0 when that is not known.
     """
 
     in_flight: float = 0.0
     ceiling: int = 1
+    knob: str = "workers"
     cpu: float = 0.0
     calls_per_s: float = 0.0
     p50_ms: float | None = None
@@ -153,13 +156,14 @@ def sentence(limit: Limit, at: Measured) -> str:
     wait = f"; goes on in {about(at.wait_s)}" if at.wait_s >= 1 else ""
     workers = counted(round(at.in_flight), "call")
     taken = f"about {per_second(at.pace_per_s)} a second" if at.pace_per_s else f"{workers} at once, of {at.ceiling}"
+    refused = counted(at.refused, "call") if at.refused else "more in an earlier run"
     said = {
         Limit.AUTO: f"Limited by the API: more than {workers} at once (workers=auto) bring no more",
         Limit.START: f"Starting: {workers} at once so far, of {at.ceiling}",
         Limit.RATE: f"Limited by rate={at.said_by}, as asked{wait}",
         Limit.HEADERS: f"{api}: {at.said_by or 'its count'} says that no calls are left{wait}",
         Limit.ASKED: f"{api}: it asked to wait ({at.said_by or 'no header'}){wait}",
-        Limit.REFUSED: f"{api}: it refused {counted(at.refused, 'call')} (429, 503 and the like), and takes {taken}",
+        Limit.REFUSED: f"{api}: it refused {refused} (429, 503 and the like), and takes {taken}",
         Limit.OUTAGE: f"The API answers nothing: one call at a time finds out whether it is back{wait}",
         Limit.RETRIES: "Only calls that failed before are left, and they rest before they are tried again",
         Limit.CPU: f"Limited by this machine's CPU: the program used, or waited for, {at.cpu:.0%} of a core",
@@ -182,5 +186,5 @@ def _latency(at: Measured) -> str:
     gain = min(2.0, BUSY / at.cpu) if at.cpu > 0 else 2.0
     if gain < 1.1:
         return f"{said}; more workers would not help, since this machine's CPU is busy too ({at.cpu:.0%} of a core)"
-    more = f"workers={2 * workers} would give about {per_second(gain * at.calls_per_s)} calls/s"
+    more = f"{at.knob}={2 * workers} would give about {per_second(gain * at.calls_per_s)} calls/s"
     return f"{said}; {more}, if the API keeps up" + (", all that this CPU can do" if gain < 2 else "")

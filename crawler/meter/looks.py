@@ -28,6 +28,7 @@ class _Sum:
     in_flight: float = 0.0
     cpu: float = 0.0
     ceiling: int = 1
+    knob: str = "workers"
     is_paced: bool = False
     said_by: str = ""
     until_s: float = 0.0
@@ -36,7 +37,7 @@ class _Sum:
         self.seconds += seconds
         self.in_flight += seconds * moment.in_flight
         self.cpu += seconds * moment.cpu
-        self.ceiling = moment.ceiling
+        self.ceiling, self.knob = moment.ceiling, moment.knob
         if moment.held_by is not None:
             self.is_paced |= moment.held_by.hold is Hold.REFUSED
             self.said_by = moment.held_by.said_by or self.said_by
@@ -92,6 +93,7 @@ class Looks:
         known = Measured(
             in_flight=most.in_flight / most.seconds if most.seconds else 0.0,
             ceiling=most.ceiling,
+            knob=most.knob,
             cpu=most.cpu / most.seconds if most.seconds else 0.0,
             calls_per_s=measured.calls_per_s,
             p50_ms=measured.p50_ms,

@@ -99,6 +99,10 @@ class AutoLimiter(Limiter):
 
     # The limiter's face
 
+    @property
+    def is_found(self) -> bool:
+        return self._phase is not Phase.RISE
+
     def next_at(self, now_s: float, on_way: int = 0) -> float:
         if self.in_flight + on_way < self.limit:
             return now_s

@@ -195,6 +195,11 @@ class Host:
         """Whether fewer calls at once are allowed since some were pushed back."""
         return self._limiter.is_cut
 
+    @property
+    def is_found(self) -> bool:
+        """Whether the number of calls at once is what `auto` was looking for."""
+        return self._limiter.is_found
+
     def held_by(self, now_s: float, *, retry: bool = False) -> Held | None:
         """What keeps the next call from going; None when nothing does. Asks only: nothing begins or ends by it."""
         if self._outage.is_on:

@@ -77,7 +77,12 @@ class Limiter:
     @property
     def is_cut(self) -> bool:
         """Whether a refusal is what keeps the window below its ceiling."""
-        return bool(self._cut_at) and self.limit < self._ceiling
+        return self._refused_at is not None and self.limit < self._ceiling
+
+    @property
+    def is_found(self) -> bool:
+        """Whether latency has shown that more calls at once bring no more; only `auto` looks for that."""
+        return False
 
     @property
     def learned(self) -> Learned | None:

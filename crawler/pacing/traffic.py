@@ -137,6 +137,11 @@ class Traffic(Queues[T]):
         """Whether refusals keep the calls at once below what is wanted."""
         return any(lane.host.is_cut for lane in self._lanes.values())
 
+    @property
+    def is_found(self) -> bool:
+        """Whether `auto` has found how many calls at once are worth it, at some host at least."""
+        return any(lane.host.is_found for lane in self._lanes.values())
+
     def held_by(self, now_s: float) -> Held | None:
         """What keeps the most of what waits from going; None when nothing does."""
         lane = max((lane for lane in self._lanes.values() if len(lane)), key=len, default=None)

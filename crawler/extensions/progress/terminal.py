@@ -7,11 +7,13 @@ first line, where it stays whatever the window does: to paint is to write from t
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import io
 import logging
 import os
 import select
+import signal
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TextIO
@@ -50,9 +52,12 @@ class TerminalBar:
         self._is_on = False
 
     def show(self, progress: Progress) -> None:
-        """Paint it, if it has changed and the terminal takes more (Ctrl-S must not stop the run)."""
+        """Paint it, if the terminal is ours now and takes more: Ctrl-S must not stop the run."""
         if not self._is_on:
             self._start()
+        if not self._is_in_front:
+            self._painted = ""
+            return
         columns, rows = _window(self._terminal)
         painted = self._rendered(progress, columns, rows)
         if select.select([], [self._terminal], [], 0)[1]:
@@ -61,7 +66,10 @@ class TerminalBar:
 
     def above(self, text: str) -> None:
         """Write whole lines, and the bar again below them."""
-        self._write(f"{BEGIN}\r{ERASE_DOWN}{text}{self._painted if self._is_on else ''}{END}")
+        if self._is_on and self._painted:
+            self._write(f"{BEGIN}\r{ERASE_DOWN}{text}{self._painted}{END}")
+        else:
+            self._write(text)
 
     def stop(self) -> None:
         """Erase the bar and give the terminal back as it was. Any number of times."""
@@ -90,7 +98,25 @@ class TerminalBar:
             if stream is self._terminal or stream.isatty():  # what goes to a file or a pipe stays as it is
                 self._streams.append((name, stream))
                 setattr(sys, name, self._above)
-        self._write(HIDE)
+        if signal.getsignal(signal.SIGTSTP) is signal.SIG_DFL:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTSTP, self._suspend)
+
+    def _suspend(self) -> None:
+        """Ctrl-Z: give the terminal back for as long as the process is stopped."""
+        loop = asyncio.get_running_loop()
+        self._write(f"\r{ERASE_DOWN}{SHOW}")
+        loop.remove_signal_handler(signal.SIGTSTP)
+        os.kill(os.getpid(), signal.SIGTSTP)  # comes back here when it goes on
+        loop.add_signal_handler(signal.SIGTSTP, self._suspend)
+        self._painted = ""
+
+    @property
+    def _is_in_front(self) -> bool:
+        """Whether the terminal is ours, and not the shell's or another program's that runs while we go on behind it."""
+        try:
+            return os.tcgetpgrp(self._terminal.fileno()) == os.getpgrp()
+        except (OSError, ValueError):  # it is nobody's: of a session without a terminal of its own
+            return True
 
     def _write(self, text: str) -> None:
         with suppress(OSError, ValueError):  # the window was closed; SIGHUP says so
@@ -108,7 +134,7 @@ class TerminalBar:
                 self._console.print(text, no_wrap=True, overflow="ellipsis", crop=True)
         painted = capture.get().removesuffix("\n").replace("\n", f"{ERASE_LINE}\n")
         up = f"\x1b[{len(lines) - 1}A" if len(lines) > 1 else ""
-        return f"{CUT}{painted}{ERASE_DOWN}\r{up}{WRAP}"
+        return f"{HIDE}{CUT}{painted}{ERASE_DOWN}\r{up}{WRAP}"
 
 
 class _Above(io.TextIOBase):
