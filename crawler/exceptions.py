@@ -38,6 +38,10 @@ class CrawlError(ApiFetchError):
         self.exit_code = exit_code
 
 
+class ProbeError(ApiFetchError):
+    """The calls of a probe could not be made. Exit code 2."""
+
+
 # Around the output directory
 
 

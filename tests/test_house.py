@@ -31,6 +31,7 @@ PURE = {
     "descriptors",
     "exceptions",
     "export",
+    "forecast",
     "gauges",
     "items",
     "library",

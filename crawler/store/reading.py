@@ -23,8 +23,10 @@ from crawler.store.envelope import read_envelope
 from crawler.store.ledger import NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from crawler.store.resume import RedoRule
 
 COLUMNS: Final = (
     "run", "source", "line", "n", "uuid", "parent", "key", "method", "url", "host", "final_url", "redirects", "outcome",
@@ -189,3 +191,19 @@ def _record(row: tuple[Any, ...]) -> dict[str, Any]:
     for name in ("headers", "meta"):
         record[name] = json.loads(record[name]) if record[name] else {}
     return record
+
+
+@contextmanager
+def standing(out: Path, redo: RedoRule) -> Iterator[Callable[[bytes], bool | None]]:
+    """A question to the ledger about a uuid: None when it has no record, else whether *redo* leaves it as it is."""
+    sql = "SELECT outcome, status FROM calls WHERE uuid8 = ? AND uuid = ?"
+    with open_ledger(out) as db:
+
+        def stands(uuid: bytes) -> bool | None:
+            row = db.execute(sql, (int.from_bytes(uuid[:8], "big", signed=True), uuid)).fetchone()
+            if row is None:
+                return None
+            outcome, status = row
+            return outcome is not None and not redo.matches(outcome, status)
+
+        yield stands
