@@ -1,8 +1,12 @@
-"""How many files this process may have open, and how many workers that is enough for. Knows no framework."""
+"""What the system allows this process: open files, and for how many workers that is enough; no core file.
+
+Knows no framework.
+"""
 
 from __future__ import annotations
 
 import resource
+from contextlib import suppress
 from typing import Final
 
 OWN: Final = 34
@@ -17,6 +21,12 @@ the name."""
 def workers_that_fit(workers: int) -> int:
     """*workers*, or as many as the limit on open files allows, at least 1. Raises the soft limit as far as needed."""
     return max(1, min(workers, (_allow(OWN + EACH * workers) - OWN) // EACH))
+
+
+def leave_no_core() -> None:
+    """Have no core file written when this process, or one that it starts, crashes: it would hold every key."""
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
 def _allow(wanted: int) -> int:

@@ -250,9 +250,11 @@ def test_a_run_listens_nowhere_and_keeps_the_environment_to_itself(api: ApiServe
     running = crawl([api.url("/slow/1?delay_ms=1000"), api.url("/echo/1")], wait=False, env=proxy)
     running.wait_for(lambda: api.stats()["held"] == 1)
     sockets = _listening(running.process.pid)
+    limits = Path(f"/proc/{running.process.pid}/limits").read_text()
     result = running.wait()
     audit(result, 0)
     assert sockets == []
+    assert next(line.split() for line in limits.splitlines() if "core file" in line)[4] == "0"
     assert set(received(result)["headers"]) <= {"host", "accept", "user-agent", "accept-encoding", "connection"}
 
 

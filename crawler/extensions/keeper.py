@@ -16,6 +16,7 @@ from scrapy.exceptions import CloseSpider, DontCloseSpider, NotConfigured
 
 from crawler.accounting import ExitCode
 from crawler.credentials import REFUSING
+from crawler.descriptors import leave_no_core
 from crawler.exceptions import ApiFetchError, ListError, OtherListError, OtherRunError, SecretError, StoreError
 from crawler.extensions.planning import plan_of
 from crawler.extensions.runlog import RunLog
@@ -85,6 +86,7 @@ class RunKeeper:
 
     def spider_opened(self, spider: Spider) -> None:
         os.umask(self._crawler.settings["APIFETCH_UMASK"])  # what a run writes is its owner's only
+        leave_no_core()
         try:
             plan = plan_of(self._crawler.settings)
             self._run = Run(plan, on_disk_error=self._disk_refused)
