@@ -21,6 +21,20 @@ def test_a_number_is_in_the_set_if_it_was_added(numbers: set[int], other: int) -
     assert (other in found) is (other in numbers)
 
 
+@given(
+    st.lists(st.integers(min_value=0, max_value=3000), max_size=50)
+    | st.tuples(st.integers(0, 300), st.integers(0, 300)).map(lambda ends: [*range(ends[0], ends[1])]),
+    st.lists(st.integers(min_value=0, max_value=3000), max_size=50),
+)
+def test_many_numbers_are_added_as_one_by_one(numbers: list[int], before: list[int]) -> None:
+    """Consecutive ones, too, which are set by whole bytes."""
+    found = Bits()
+    for number in before:
+        found.add(number)
+    found.update(numbers)
+    assert [number for number in range(3010) if number in found] == sorted({*numbers, *before})
+
+
 def names(count: int, kind: str) -> list[bytes]:
     return [uuid5_bytes(f"{NAMESPACE_URL}/{kind}/{number}") for number in range(count)]
 

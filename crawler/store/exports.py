@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from base64 import b64encode
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from crawler.exceptions import StoreError
@@ -91,7 +91,10 @@ def write_metrics(directory: Path, text: str) -> None:
 
 @contextmanager
 def replacing(path: Path, *, durable: bool = True) -> Iterator[IO[str]]:
-    """A file that takes *path*'s place once it is whole, and on disk if durable. Raises StoreError."""
+    """A file that takes *path*'s place once it is whole, and on disk if durable. Raises StoreError.
+
+    Nothing is left of one that was not to be.
+    """
     partial = path.with_name(f".{path.name}.tmp")
     try:
         partial.unlink(missing_ok=True)  # a killed run's; were it a link, it would not be followed
@@ -101,5 +104,9 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[IO[str]]:
             if durable:
                 os.fsync(file.fileno())
         partial.replace(path)
-    except OSError as exc:
-        raise StoreError(f"cannot write {path}: {exc.strerror}") from exc
+    except BaseException as exc:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        if isinstance(exc, OSError):
+            raise StoreError(f"cannot write {path}: {exc.strerror}") from exc
+        raise
