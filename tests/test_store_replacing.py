@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def test_what_cannot_be_put_in_place_is_taken_away_again(tmp_path: Path) -> None:
     (tmp_path / "summary.json").mkdir()
-    with pytest.raises(StoreError, match="cannot write .*summary.json"), replacing(tmp_path / "summary.json") as file:
+    with pytest.raises(StoreError, match=r"cannot write .*summary\.json"), replacing(tmp_path / "summary.json") as file:
         file.write("new")
     assert [path.name for path in tmp_path.iterdir()] == ["summary.json"]
 
