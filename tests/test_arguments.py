@@ -46,7 +46,7 @@ VALID = {
     "APIFETCH_HTTP_HANDLER": "package.Handler", "APIFETCH_HTTP": "1.1", "APIFETCH_CONNECT_S": "3",
     "APIFETCH_STALL_S": "0", "APIFETCH_CA_FILE": "ca.pem", "APIFETCH_CLIENT_CERT": "me.pem",
     "APIFETCH_CLIENT_KEY": "me.key", "APIFETCH_PROGRESS": "off", "APIFETCH_PROGRESS_S": "5",
-    "APIFETCH_WORKERS_MAX": "50",
+    "APIFETCH_WORKERS_MAX": "50", "APIFETCH_SHARED_RATE": "off",
 }  # fmt: skip
 """For everything that is built, a value that is not the default."""
 
@@ -121,6 +121,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
         "APIFETCH_BODIES_IN_FLIGHT_BYTES": "268435456",
         "APIFETCH_DRAIN_S": "5.0",
         "APIFETCH_MAX_WAIT": "300.0",
+        "APIFETCH_SHARED_RATE": "on",
         "APIFETCH_WORKERS_MAX": "1000",
         "APIFETCH_RETRY_METHODS": "None",
         "APIFETCH_RETRY_BASE_S": "1.0",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from tests.audit import audit
+from tests.harness import write_list
 from tests.pacing_world import most_in
 from tests.scripted import HANG_UP, OK, Heard, Says, Scripted
 
@@ -108,6 +109,30 @@ def test_a_day_that_is_used_up_ends_the_run_and_the_next_one_knows(crawl: Crawl)
         assert audit(more, 75)["run"]["calls"] == 2
         audit(crawl("items.txt"), 0)
     assert len(server.heard) == 9
+
+
+def test_runs_into_other_folders_share_the_budget_of_a_host_unless_told_not_to(crawl: Crawl) -> None:
+    with Scripted(answer_ok) as server:
+        audit(crawl([server.url(f"/{n}") for n in range(4)], rate="4/d", out="one"), 0)
+        used_up = crawl("items.txt", rate="4/d", out="two")
+        assert audit(used_up, 75)["stop_reason"] == "waits"
+        assert len(server.heard) == 4
+        alone = crawl("items.txt", rate="4/d", out="two", settings={"APIFETCH_SHARED_RATE": "off"})
+        audit(alone, 0)
+    assert len(server.heard) == 8
+
+
+@pytest.mark.check
+def test_four_processes_together_keep_to_the_rate(crawl: Crawl) -> None:
+    """At 50/s, one above it in any second at the most, by the way there; and hardly anything is left unused."""
+    with Scripted(answer_ok) as server:
+        lists = [write_list(crawl.cwd / f"{n}.txt", (server.url(f"/{n}/{m}") for m in range(250))) for n in range(4)]
+        for running in [crawl(path, rate="50/s", out=f"out/{path.stem}", wait=False) for path in lists]:
+            audit(running.wait(120), 0)
+    times = when(server)
+    assert most_in(times, 1.0) <= 51
+    middle = [at_s for at_s in times if times[0] + 5 <= at_s < times[0] + 15]
+    assert len(middle) >= 0.95 * 50 * 10
 
 
 def test_what_is_used_up_is_not_forgotten_by_a_kill(crawl: Crawl) -> None:

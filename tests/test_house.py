@@ -34,6 +34,7 @@ PURE = {
     "forecast",
     "gauges",
     "items",
+    "machine",
     "library",
     "meter",
     "pacing",

@@ -53,6 +53,10 @@ SETTINGS: Final = (
         "75 once nothing else is left to do",
     ),
     ready(
+        "APIFETCH_SHARED_RATE", choice("on", "off"), default="on", setting="APIFETCH_SHARED_RATE",
+        says="`on`: all runs of one user on this machine keep to `rate` together; `off`: each by itself",
+    ),
+    ready(
         "APIFETCH_WORKERS_MAX", whole(1, 10_000), default="1000", setting="APIFETCH_WORKERS_MAX",
         says="the most concurrent requests that `workers=auto` tries; each holds a connection",
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import time
 from typing import TYPE_CHECKING, Final
 
 import scrapy
@@ -13,7 +14,8 @@ import twisted
 from crawler import __version__
 from crawler.arguments import ARGUMENTS, Argument, environment_names
 from crawler.credentials import Secrets
-from crawler.pacing import Policy, backoffs, outage, shut_out
+from crawler.machine import Board, state_folder
+from crawler.pacing import Policy, Shared, backoffs, outage, shut_out
 from crawler.plan import ANY_NUMBER, Plan, output_directory, shape_of
 from crawler.secrets import only_names
 from crawler.sources import SHAPING
@@ -82,11 +84,20 @@ def _policy(settings: BaseSettings) -> Policy:
         per_host=settings.getint("CONCURRENT_REQUESTS_PER_DOMAIN") or settings.getint("CONCURRENT_REQUESTS"),
         auto=isinstance(settings[WORKERS], AtMost),
         rate=settings.get("APIFETCH_RATE"),
+        shared=_shared(settings),
         max_wait_s=settings["APIFETCH_MAX_WAIT"],
         backoffs=backoffs(base_s, cap_s),
         outage=outage(base_s, cap_s),
         shut_out=shut_out(base_s, cap_s),
     )
+
+
+def _shared(settings: BaseSettings) -> Shared | None:
+    """Where this user's other runs keep to a rate; None when nobody asks for one, or there is no such place."""
+    if settings.get("APIFETCH_RATE") is None or settings["APIFETCH_SHARED_RATE"] == "off":
+        return None
+    board = Board.open(state_folder(os.environ))
+    return None if board is None else Shared(board.exchange, lambda now_s: now_s - time.monotonic() + time.time())
 
 
 def _shown(row: Argument, value: object) -> object:

@@ -16,6 +16,7 @@ from crawler.pacing.rate import RATE, Quota, Rate, RateLimiter
 from crawler.pacing.rate_limit import Hint, read_hint
 from crawler.pacing.resting import Resting
 from crawler.pacing.retry_after import retry_after_s
+from crawler.pacing.shared import Shared, SharedRate
 from crawler.pacing.traffic import Stop, Traffic
 
 __all__ = [
@@ -38,6 +39,8 @@ __all__ = [
     "RateLimiter",
     "Resting",
     "RetryBudget",
+    "Shared",
+    "SharedRate",
     "Stop",
     "Traffic",
     "backoffs",

@@ -22,6 +22,7 @@ from crawler.pacing.limiter import Call, Learned, Limiter
 from crawler.pacing.probing import Outage
 from crawler.pacing.profile import Profile, read_profile
 from crawler.pacing.rate import Rate, RateLimiter
+from crawler.pacing.shared import Shared, SharedRate
 
 if TYPE_CHECKING:
     from crawler.pacing.ending import Ending
@@ -32,12 +33,14 @@ class Policy:
     """What holds for every host.
 
     per_host: the most calls at once. auto: find the number, up to per_host. rate: None for none.
+    shared: where other processes keep to the same rate; None: there are none.
     max_wait_s: a rest that takes longer is `blocked_until`, for the caller to do without the host.
     """
 
     per_host: int
     auto: bool = False
     rate: Rate | None = None
+    shared: Shared | None = None
     max_wait_s: float = 300.0
     backoffs: Mapping[Cause, Backoff] = field(default_factory=lambda: BACKOFFS)
     outage: Backoff = field(default_factory=lambda: outage(1.0, 60.0))
@@ -50,14 +53,14 @@ class Policy:
 class Host:
     """One host. All times are seconds on one monotonic clock, except where they are called wall_s.
 
-    uniform: randomness; tests pass min or max.
+    name: by which other processes know it. uniform: randomness; tests pass min or max.
     """
 
-    def __init__(self, policy: Policy, *, uniform: Uniform = random.uniform) -> None:
+    def __init__(self, policy: Policy, name: str = "", *, uniform: Uniform = random.uniform) -> None:
         self._policy = policy
         self._uniform = uniform
         self._limiter = _limiter(policy)
-        self._rate = RateLimiter(policy.rate) if policy.rate is not None else None
+        self._rate = _rate(policy, name)
         self._pace = LearnedPace()
         self._allowance = Allowance()
         self.budget = RetryBudget(
@@ -276,6 +279,12 @@ class Host:
             self._rests_until_s = now_s + rests_until - wall_s
         if self._rate is not None:
             self._rate.restore(rate, now_s=now_s, wall_s=wall_s)
+
+
+def _rate(policy: Policy, name: str) -> RateLimiter | SharedRate | None:
+    if policy.rate is None:
+        return None
+    return RateLimiter(policy.rate) if policy.shared is None else SharedRate(policy.rate, name, policy.shared)
 
 
 def _limiter(policy: Policy, learned: Learned | None = None) -> Limiter:

@@ -144,7 +144,7 @@ class Queues(Generic[T]):
     def _lane(self, host: str) -> Lane[T]:
         lane = self._lanes.get(host)
         if lane is None:
-            lane = self._lanes[host] = Lane(Host(self.policy))
+            lane = self._lanes[host] = Lane(Host(self.policy, host))
         return lane
 
     def _forget(self, now_s: float) -> None:

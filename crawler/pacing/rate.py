@@ -106,6 +106,15 @@ class RateLimiter:
         for window in self._windows:
             window.take(now_s)
 
+    @property
+    def turn_s(self) -> float | None:
+        """When the next turn is, whatever the windows say; None: at any time."""
+        return self._turns.turn_s
+
+    @turn_s.setter
+    def turn_s(self, at_s: float | None) -> None:
+        self._turns.turn_s = at_s
+
     def state(self, *, now_s: float, wall_s: float) -> dict[str, Any]:
         """Give what restore() needs, as JSON can hold it: per window, [seconds since 1970, calls] by age."""
         return {str(window.quota.window_s): window.held(now_s, wall_s - now_s) for window in self._windows}

@@ -170,7 +170,7 @@ class Traffic(Queues[T]):
         except (ValueError, AttributeError):
             return
         for name, state in states:
-            host = Host(self.policy)
+            host = Host(self.policy, name)
             with suppress(ValueError, AttributeError):
                 host.restore(state, now_s=now_s, wall_s=wall_s)
                 self._lanes[name] = Lane(host)

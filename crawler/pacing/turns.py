@@ -18,14 +18,15 @@ class Turns:
     """Times in seconds on one clock that never goes back."""
 
     def __init__(self) -> None:
-        self._turn_s: float | None = None
+        self.turn_s: float | None = None
+        """When the next turn is; None: at any time."""
 
     def next_at(self, now_s: float) -> float:
         """Give the time of the next turn; *now_s* when it has come."""
-        return now_s if self._turn_s is None else max(now_s, self._turn_s)
+        return now_s if self.turn_s is None else max(now_s, self.turn_s)
 
     def take(self, now_s: float, gap_s: float) -> None:
         """Take a turn; the next one is *gap_s* after the time that this one was due, if it was late."""
         # nothing was late before the first: a run does not begin with a burst
-        due_s = now_s if self._turn_s is None else max(self._turn_s, now_s - LATE_S)
-        self._turn_s = due_s + gap_s
+        due_s = now_s if self.turn_s is None else max(self.turn_s, now_s - LATE_S)
+        self.turn_s = due_s + gap_s

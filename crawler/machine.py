@@ -1,0 +1,116 @@
+"""What all runs of one user on this machine know of a host: a small file for each, which one of them changes at a time.
+
+Owns: where the files are, whose they may be, and the lock (flock: a process that is killed leaves none). What stands in
+them is pacing's. Where there is no place for them, each run is on its own.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+logger = logging.getLogger("apifetch")
+
+MOST_BYTES: Final = 1 << 20
+"""Of a file that is read: 256 groups for each of a few windows are some 30 kB."""
+
+
+def state_folder(environ: Mapping[str, str]) -> Path | None:
+    """Give where the user's programs keep such things (XDG Base Directory), None where there is no such place."""
+    home = environ.get("XDG_STATE_HOME") or (environ.get("HOME") and f"{environ['HOME']}/.local/state")
+    return Path(home) / "apifetch" / "hosts" if home and home.startswith("/") else None
+
+
+class Board:
+    """The files of one folder, which is made and must be its user's alone."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._files: dict[str, int] = {}
+
+    @classmethod
+    def open(cls, folder: Path | None) -> Self | None:
+        """Open it; None, and a warning, when it cannot be ours alone."""
+        if folder is None:
+            return None
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError as exc:
+            logger.warning("rate is for this run alone, not shared with others: %s: %s", folder, exc.strerror)
+            return None
+        about = os.fstat(fd)
+        if about.st_uid != os.geteuid() or about.st_mode & 0o022:
+            os.close(fd)
+            logger.warning("rate is for this run alone, not shared with others: others may write in %s", folder)
+            return None
+        return cls(fd)
+
+    def exchange(self, host: str, change: Callable[[dict[str, Any]], None]) -> bool:
+        """Have *change* change what is known of a host, alone. False when another run is at it just now.
+
+        Without a file (a full disk, too many open ones), what is changed is nobody's but ours, and lost.
+        """
+        fd = self._file(host)
+        if fd is None:
+            change({})
+            return True
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        try:
+            state = _read(fd)
+            change(state)
+            with suppress(OSError):
+                _write(fd, state)
+        finally:
+            fcntl.flock(fd, fcntl.LOCK_UN)
+        return True
+
+    def close(self) -> None:
+        for fd in (*self._files.values(), self._fd):
+            os.close(fd)
+        self._files.clear()
+
+    def _file(self, host: str) -> int | None:
+        fd = self._files.get(host)
+        if fd is None:
+            name = hashlib.sha256(host.encode()).hexdigest()[:32] + ".json"
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            try:
+                fd = os.open(name, flags, 0o600, dir_fd=self._fd)
+            except OSError:
+                return None
+            about = os.fstat(fd)
+            if not stat.S_ISREG(about.st_mode) or about.st_uid != os.geteuid():
+                os.close(fd)
+                return None
+            self._files[host] = fd
+        return fd
+
+
+def _read(fd: int) -> dict[str, Any]:
+    """What the first line holds: who was killed while it wrote may have left more."""
+    line = os.pread(fd, MOST_BYTES, 0).partition(b"\n")[0]
+    try:
+        state = json.loads(line)
+    except ValueError:
+        return {}
+    return state if isinstance(state, dict) else {}
+
+
+def _write(fd: int, state: Mapping[str, Any]) -> None:
+    line = json.dumps(state, separators=(",", ":")).encode() + b"\n"
+    os.pwrite(fd, line, 0)
+    os.ftruncate(fd, len(line))

@@ -1,0 +1,140 @@
+"""One rate for several processes: what each of them takes is written where all of them look first.
+
+Owns: portions. A process takes the next turns of a tenth of a second at once, each with its time, so that a call
+costs nothing, however many are made; whoever dies with turns in hand loses those, and nobody has to find out.
+Knows no file: what all can see is changed by a function that comes in.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from crawler.pacing.rate import Rate, RateLimiter, held_s
+from crawler.pacing.turns import LATE_S
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Change = Callable[[dict[str, Any]], None]
+
+PORTION_S: Final = 0.1
+PORTION: Final = 10
+"""The turns of so long are taken at once, and so many at the most: ten looks a second at up to 100 calls a second."""
+
+AHEAD_S: Final = 5.0
+"""How far ahead a turn is taken: eight processes at 100 a minute stand in a row of 4.8 s."""
+
+BUSY_S: Final = 0.002
+"""When to ask again where somebody else is at it, which takes a tenth of that."""
+
+
+class Shared(NamedTuple):
+    """What all processes can see of each host.
+
+    exchange: have a function change what is known of a host, alone; False when somebody else is at it. wall: gives
+    the seconds since 1970 for a time of the caller's clock, since each process has a clock of its own.
+    """
+
+    exchange: Callable[[str, Change], bool]
+    wall: Callable[[float], float]
+
+
+class SharedRate:
+    """As RateLimiter, for one of several processes that call a host."""
+
+    def __init__(self, rate: Rate, host: str, shared: Shared) -> None:
+        self._rate, self._host = rate, host
+        self._exchange, self._wall = shared
+        window_s = rate.quotas[0].window_s
+        # A turn is counted for its time. As late as windows are held longer it may be used; then it is lost.
+        self._late_s = max(LATE_S, held_s(window_s) - window_s)
+        self._turns: deque[float] = deque()  # that are ours
+        self._state: dict[str, Any] = {}  # as we saw it last
+        self._noted: Mapping[str, Any] | None = None  # by an earlier run, until it is handed on
+
+    def next_at(self, now_s: float) -> float:
+        """Give the time of our next turn; *now_s* when it may be now. Takes some when there are none."""
+        turns = self._turns
+        while turns and turns[0] < now_s - self._late_s:
+            turns.popleft()
+        if not turns:
+            at_s = self._take_some(now_s)
+            if at_s is not None:
+                return at_s
+        return max(now_s, turns[0])
+
+    def take(self, now_s: float) -> None:
+        """Count a call that goes: our next turn's, or one more than we had."""
+        if not self._turns:
+            self._exchange(self._host, lambda state: self._let_go(state, now_s))
+        else:
+            self._turns.popleft()
+
+    def state(self, *, now_s: float, wall_s: float) -> dict[str, Any]:  # noqa: ARG002  # RateLimiter's
+        """Give what an earlier look showed, by window, as RateLimiter does."""
+        return {name: held for name, held in self._state.items() if name.isdigit()}
+
+    def restore(self, state: Mapping[str, Any], *, now_s: float, wall_s: float) -> None:
+        """Take over what an earlier run has noted, as far as nobody knows more. ValueError as RateLimiter's."""
+        RateLimiter(self._rate).restore(state, now_s=now_s, wall_s=wall_s)
+        self._noted = state
+
+    def _take_some(self, now_s: float) -> float | None:
+        """Take the next turns. Gives the time to ask again when there are none for now."""
+        later_s: list[float] = []
+
+        def change(state: dict[str, Any]) -> None:
+            limiter = self._limiter(state, now_s)
+            at_s = limiter.next_at(now_s)
+            if at_s > now_s + AHEAD_S:
+                later_s.append(at_s)
+                return
+            while not self._turns or (at_s < min(self._turns[0], now_s) + PORTION_S and len(self._turns) < PORTION):
+                self._turns.append(at_s)
+                limiter.take(at_s)
+                at_s = limiter.next_at(at_s)
+            self._write(state, limiter, now_s)
+
+        if not self._exchange(self._host, change):
+            return now_s + BUSY_S
+        return later_s[0] if later_s else None
+
+    def _let_go(self, state: dict[str, Any], now_s: float) -> None:
+        limiter = self._limiter(state, now_s)
+        limiter.take(now_s)
+        self._turns.append(now_s)
+        self._write(state, limiter, now_s)
+        self._turns.pop()
+
+    def _limiter(self, state: dict[str, Any], now_s: float) -> RateLimiter:
+        """A RateLimiter that has counted what all have taken. What cannot be read counts as nothing."""
+        limiter = RateLimiter(self._rate)
+        held = {**(self._noted or {}), **state}
+        try:
+            limiter.restore(held, now_s=now_s + AHEAD_S, wall_s=self._wall(now_s + AHEAD_S))
+            limiter.turn_s = float(state.get("turn_s", 0.0)) - self._wall(now_s) + now_s if "turn_s" in state else None
+        except (TypeError, ValueError):
+            return RateLimiter(self._rate)
+        return limiter
+
+    def _write(self, state: dict[str, Any], limiter: RateLimiter, now_s: float) -> None:
+        wall_s = self._wall(now_s)
+        ours = limiter.state(now_s=now_s, wall_s=wall_s)
+        turns = self._turns
+        for name, groups in state.items():
+            if name.isdigit() and name not in ours:  # a window of somebody whose rate is another
+                state[name] = [*_kept(groups, wall_s - int(name) - 1), [turns[-1] - now_s + wall_s, len(turns)]]
+        state |= ours
+        if limiter.turn_s is not None:
+            state["turn_s"] = limiter.turn_s - now_s + wall_s
+        self._state, self._noted = dict(state), None
+
+
+def _kept(groups: Any, from_s: float) -> list[Any]:
+    """Leave out what has left the window; all of it when it cannot be read."""
+    try:
+        return [[at_s, calls] for at_s, calls in groups if at_s > from_s]
+    except (TypeError, ValueError):
+        return []

@@ -1,0 +1,140 @@
+"""One rate for several processes: exact when all want more, and of use to who is alone."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from crawler.pacing import RATE, Shared, SharedRate
+from tests.pacing_world import most_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+EPOCH_S = 1_000_000.0
+
+
+class Seen:
+    """What all can see, in memory. busy: the share of looks at which somebody else is at it."""
+
+    def __init__(self, busy: float = 0.0) -> None:
+        self.state: dict[str, Any] = {}
+        self.looks = 0
+        self._busy = busy
+        self._random = random.Random(3)
+
+    def exchange(self, _host: str, change: Callable[[dict[str, Any]], None]) -> bool:
+        if self._random.random() < self._busy:
+            return False
+        self.looks += 1
+        state = json.loads(json.dumps(self.state))
+        change(state)
+        self.state = state
+        return True
+
+
+def limiters(rate: str, count: int, seen: Seen) -> list[SharedRate]:
+    """Processes whose clocks began at other times."""
+
+    def wall(number: int) -> Callable[[float], float]:
+        return lambda now_s: now_s - number * 50.0 + EPOCH_S
+
+    return [SharedRate(RATE.parse(rate), "h", Shared(seen.exchange, wall(number))) for number in range(count)]
+
+
+def granted(processes: list[SharedRate], for_s: float, *, late_s: float = 0.0, from_s: float = 0.0) -> list[float]:
+    """Have all of them call as fast as they may; when the calls went. late_s: up to so much after their time."""
+    uniform = random.Random(5).uniform
+    wakes = [from_s] * len(processes)
+    times: list[float] = []
+    while (now_s := min(wakes)) < from_s + for_s:
+        number = wakes.index(now_s)
+        process, own_s = processes[number], now_s + number * 50.0
+        at_s = process.next_at(own_s)
+        if at_s > own_s:
+            wakes[number] = now_s + (at_s - own_s) + uniform(0, late_s)
+        else:
+            process.take(own_s)
+            times.append(now_s)
+    return times
+
+
+@pytest.mark.parametrize("count", [1, 4, 12])
+@pytest.mark.parametrize(("rate", "calls", "window_s"), [("50/s", 50, 1), ("100/m", 100, 60), ("400/s", 400, 1)])
+def test_together_they_use_the_rate_and_no_window_has_more(rate: str, calls: int, window_s: int, count: int) -> None:
+    for_s = 10.0 if window_s == 1 else 240.0
+    times = granted(limiters(rate, count, Seen(busy=0.1)), for_s)
+    assert most_in(times, window_s) <= calls
+    assert len(times) >= 0.95 * calls * for_s / window_s
+
+
+def test_those_who_wake_up_late_are_one_above_at_the_most() -> None:
+    times = granted(limiters("50/s", 4, Seen()), 20.0, late_s=0.02)
+    assert most_in(times, 1) <= 51
+    assert len(times) >= 0.95 * 50 * 20
+
+
+def test_who_is_alone_looks_ten_times_a_second_whatever_the_rate() -> None:
+    seen = Seen()
+    times = granted(limiters("100/s", 1, seen), 10.0)
+    assert len(times) >= 950
+    assert seen.looks <= 110
+
+
+def test_each_gets_its_part() -> None:
+    processes = limiters("100/m", 4, Seen())
+    counts = [0] * 4
+    for number, process in enumerate(processes):
+        process.take = lambda now_s, n=number, take=process.take: (counts.__setitem__(n, counts[n] + 1), take(now_s))  # type: ignore[assignment, misc]
+    granted(processes, 120.0)
+    assert max(counts) - min(counts) <= 4
+
+
+def test_what_a_dead_one_had_in_hand_is_all_that_is_lost() -> None:
+    seen = Seen()
+    *living, dead = limiters("50/s", 4, seen)
+    dead.next_at(150.0)  # takes its turns, and that is the last of it
+    times = granted(living, 10.0)
+    assert len(times) >= 0.95 * 50 * 10
+
+
+def test_a_day_is_counted_over_all_and_over_runs() -> None:
+    seen = Seen()
+    one, other = limiters("30/s,100/d", 2, seen)
+    times = granted([one], 1.0)
+    assert 25 <= len(times) <= 30
+    assert len(granted([one, other], 60.0, from_s=1.0)) + len(times) == 100
+    later = limiters("100/d", 1, seen)
+    assert later[0].next_at(100.0) > 80_000
+
+
+def test_another_rate_of_another_run_is_counted_too() -> None:
+    seen = Seen()
+    fast, slow = limiters("50/s", 1, seen)[0], limiters("100/h", 1, seen)[0]
+    assert slow.next_at(0.0) == 0.0
+    slow.take(0.0)
+    granted([fast], 4.0)
+    assert slow.next_at(4.0) > 3_000
+
+
+def test_what_an_earlier_run_noted_is_handed_on_once() -> None:
+    seen = Seen()
+    (one,) = limiters("4/d", 1, seen)
+    one.restore({"86400": [[EPOCH_S - 100, 3]]}, now_s=0.0, wall_s=EPOCH_S)
+    assert len(granted([one], 10.0)) == 1
+    (other,) = limiters("4/d", 1, seen)
+    other.restore({"86400": [[EPOCH_S - 100, 3]]}, now_s=0.0, wall_s=EPOCH_S)
+    assert other.next_at(20.0) > 80_000
+    with pytest.raises(ValueError, match="cannot be read"):
+        one.restore({"86400": 5}, now_s=0.0, wall_s=EPOCH_S)
+
+
+@pytest.mark.parametrize("state", [{"turn_s": "x"}, {"1": 5}, {"1": [["a", "b"]]}, {"60": [1]}])
+def test_what_cannot_be_read_counts_as_nothing(state: dict[str, Any]) -> None:
+    seen = Seen()
+    seen.state = state
+    times = granted(limiters("50/s", 2, seen), 2.0)
+    assert 90 <= len(times) <= 101
