@@ -83,10 +83,11 @@ def test_a_second_run_tells_what_is_new_changed_unchanged_and_gone(tmp_path: Pat
     lines = {line["change"]: line for line in map(json.loads, (out / "changes.jsonl").read_bytes().splitlines())}
     assert lines["changed"]["sha256"] != lines["changed"]["sha256_before"]
 
-    tomorrow = drive(make_plan(tmp_path, redo="changed"), lambda name: NOW[name])  # finished, so it begins anew
+    later = NOW | {"same": SILENT}
+    tomorrow = drive(make_plan(tmp_path, redo="changed"), lambda name: later[name])  # finished, so it begins anew
     assert len(tomorrow.calls) == len(NOW)
-    assert changes(out) == {name: change for name, change in EXPECTED.items() if change == "gone"} | dict.fromkeys(
-        ("same", "other", "kept", "failed", "added"), "unchanged"
+    assert changes(out) == dict.fromkeys(("gone", "deleted"), "gone") | dict.fromkeys(
+        ("other", "kept", "failed", "added"), "unchanged"
     )
 
 
@@ -108,11 +109,13 @@ def test_a_kill_at_any_step_is_continued_and_every_change_told_once(tmp_path: Pa
 
 
 def test_conditions_are_those_of_the_answer_that_is_kept(tmp_path: Path) -> None:
-    """Not where the file is gone, not for what failed, not for a call that may change something."""
+    """Not where the file is gone, not for what failed, not for a page that led to others."""
     out = begun(tmp_path)
     ledger = Ledger(out, durable=False)
     ledger.write("UPDATE calls SET etag = '\"1\"', last_modified = 'then' WHERE url NOT LIKE '%other'")
-    ledger.write("UPDATE calls SET method = 'POST' WHERE url LIKE '%deleted'")
+    parent = ledger.find(entry("silent").uuid)
+    assert parent is not None
+    ledger.write("UPDATE calls SET parent = ? WHERE url LIKE '%missing'", (parent.id,))
     row = ledger.find(entry("gone").uuid)
     ledger.close()
     assert row is not None
@@ -130,7 +133,7 @@ def test_conditions_are_those_of_the_answer_that_is_kept(tmp_path: Path) -> None
 
     both = (("If-None-Match", '"1"'), ("If-Modified-Since", "then"))
     asked = asyncio.run(conditions("changed"))
-    assert {name for name, found in asked.items() if found} == {"same", "kept", "deleted", "silent"}
+    assert {name for name, found in asked.items() if found} == {"same", "kept", "deleted"}
     assert asked["same"] == both
     assert set(asyncio.run(conditions("all")).values()) == {()}
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 import io
 import os
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from crawler.checking import Check, Finding, Kind, repair
-from crawler.exceptions import OtherListError
+from crawler.exceptions import OtherListError, StoreError
 from crawler.items import Outcome
-from crawler.sources import open_source
+from crawler.sources import Shape, open_source
 from crawler.store.ledger import Ledger
 from crawler.store.place import Place
 from crawler.telling import Telling
-from tests.stored import BROKEN, NOT_FOUND, OK, SILENT, Answer, audit, drive, files, make_plan, rows
+from tests.stored import BROKEN, NOT_FOUND, OK, SILENT, Answer, audit, drive, files, kill_after, make_plan, rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 TEXT = Answer(Outcome.OK, "grüß".encode(), 200)
 ANSWERS = {"ok": OK, "text": TEXT, "bytes": Answer(Outcome.OK, b"\xff\x00", 201), "gone": NOT_FOUND, "slow": SILENT}
 NAMES = [*ANSWERS, "ok", "!bad line"]
+IDENTITY = {"save": "envelope", "column": "url", "APIFETCH_FOLDER_LEVELS": "1"}
 SAVES = pytest.mark.parametrize("raw", [False, True], ids=["envelope", "raw"])
 
 
@@ -205,6 +206,44 @@ def test_what_is_broken_is_open_again_until_a_run_has_fetched_it(tmp_path: Path)
     assert again.equation["left"] == 0
     assert findings(out) == []
     audit(out)
+
+
+def test_a_page_and_the_one_that_led_to_it_are_each_fetched_once(tmp_path: Path) -> None:
+    answers = {"a": Answer(pages=("p", "q")), "p": Answer(pages=("r",)), "q": OK, "r": OK}
+    drive(make_plan(tmp_path, ["a"], raw=False, identity={}), lambda name: answers[name])
+    out = tmp_path / "out"
+    for location in files(out):
+        (out / location).unlink()
+    assert mend(out, findings(out)).again == 4
+    plan = make_plan(tmp_path, urls=str(out / "repair.jsonl"), shape=Shape(format="jsonl"), raw=False, redo="none")
+    done = drive(plan, lambda name: answers[name])
+    assert sorted(done.calls) == sorted(answers)
+    assert (done.equation["lines"], done.equation["followed"], done.equation["left"]) == (4, 0, 0)
+    assert [row["outcome"] for row in rows(out)] == ["ok"] * 4
+    assert findings(out) == []
+    audit(out)
+
+
+def test_a_list_inside_that_leads_to_a_page_that_had_failed_counts_it(tmp_path: Path) -> None:
+    answers = {"a": Answer(pages=("p",)), "p": BROKEN}
+    drive(make_plan(tmp_path, ["a"]), lambda name: answers[name])
+    (tmp_path / "out" / "again.txt").write_text("http://api.test/a\n")
+    done = drive(make_plan(tmp_path, urls=str(tmp_path / "out" / "again.txt"), redo="all"), lambda name: answers[name])
+    assert (done.equation["followed"], done.equation["left"]) == (1, 0)
+
+
+def test_a_kill_at_any_step_leaves_no_file_broken(tmp_path: Path) -> None:
+    """At most orphans, which no record names; what is committed and not yet moved into place is whole."""
+    steps, blown = 0, True
+    while blown:
+        folder = tmp_path / str(steps)
+        folder.mkdir()
+        out = run(folder)
+        with kill_after(steps) as fuse, suppress(StoreError):
+            drive(make_plan(folder, raw=False, redo="all", identity=IDENTITY), lambda _name: TEXT)
+        blown = fuse.blown
+        assert [finding for finding in findings(out) if finding.kind is not Kind.ORPHAN] == [], steps
+        steps += 3
 
 
 def test_a_call_that_its_row_does_not_tell_comes_from_the_list_or_is_lost(tmp_path: Path) -> None:

@@ -57,6 +57,9 @@ def test_calls_given_as_objects_are_fetched_and_fetched_on(
     assert ["X-Key", "secret-of-mine"] in sent["headers"]
     assert found[1].meta == {"country": "de"}
 
+    written_ns = (tmp_path / "50%" / "list.jsonl").stat().st_mtime_ns
+    assert crawler.fetch(calls, out="50%", quiet=True, **how).summary["run"]["calls"] == 0
+    assert (tmp_path / "50%" / "list.jsonl").stat().st_mtime_ns == written_ns  # known by its lines
     again = crawler.fetch([*calls, api.url("/items/4")], out="50%", quiet=True, **how)
     assert (again.ok, again.summary["run"]["calls"]) == (3, 1)
     assert capfd.readouterr().err == ""

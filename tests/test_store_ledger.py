@@ -187,6 +187,23 @@ def test_a_request_is_kept_until_its_record_is_ok(ledger: Ledger) -> None:
     assert ledger.query("SELECT count(*) FROM calls") == [(1,)]
 
 
+def test_a_page_whose_row_does_not_tell_its_request_keeps_it(ledger: Ledger) -> None:
+    """So that a repair can make it again without the page that led to it."""
+    plain, named, posted, masked = (ticket(name, None, **how) for name, how in FOLLOWED.items())
+    named.callback = "parse_page"
+    masked.shown_url = "***"
+    for call in (plain, named, posted, masked):
+        with ledger.transaction():
+            ledger.open_call(call, run=1, list_id=None, state=State.PENDING)
+            ledger.record(answered(call), run=1, list_id=None, staged=False)
+    assert [ledger.request(call.row or 0) is not None for call in (plain, named, posted, masked)] == [
+        False, True, True, True,
+    ]  # fmt: skip
+
+
+FOLLOWED: dict[str, dict[str, str]] = {"plain": {}, "named": {}, "posted": {"method": "POST"}, "masked": {}}
+
+
 def test_an_ok_record_that_stands_gives_up_what_its_redo_wrote_down(ledger: Ledger) -> None:
     call = ticket("a", method="POST")
     write(ledger, answered(call))

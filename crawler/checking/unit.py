@@ -88,6 +88,8 @@ class _Checker:
             return
         self.checked.records += 1
         names = [place, expected, other]
+        if place is None and row["file_digest"] is None:  # it never had a file; what lies there is a killed run's
+            names = []
         if row["state"] == State.STAGED:  # a killed run's: the next one moves the new file into place
             self.claimed.update((expected, f"{expected}{STAGED}", other))
             names = [f"{place}{STAGED}", place]

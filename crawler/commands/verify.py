@@ -6,7 +6,6 @@ is mended, is decided in crawler.checking.
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -100,7 +99,7 @@ def _verify(out: Path, opts: argparse.Namespace) -> int:
         if not findings or not opts.repair:
             return FOUND if findings else 0
         arguments, settings = _arguments(out, opts)
-        done = _mend(place, findings, arguments)
+        done = _mend(place, findings)
     code = _fetch_again(opts, arguments, settings) if done.again else 0
     with closing(Place.take(out)):
         left, said = _check(out, opts, {name for finding in findings for name in finding.names})
@@ -139,33 +138,33 @@ def _arguments(out: Path, opts: argparse.Namespace) -> tuple[dict[str, object], 
     from crawler.arguments import ARGUMENTS  # noqa: PLC0415
     from crawler.checking import REPAIR  # noqa: PLC0415
     from crawler.exceptions import ArgumentError  # noqa: PLC0415
-    from crawler.store.reading import identity, open_ledger  # noqa: PLC0415
+    from crawler.store.reading import identity, last_arguments, open_ledger  # noqa: PLC0415
 
     given = dict(said.partition("=")[::2] for said in opts.spargs)
     with open_ledger(out) as db:
         known = identity(db)
-        (last,) = db.execute("SELECT arguments FROM runs ORDER BY id DESC LIMIT 1").fetchone()
+        last = last_arguments(db)
     arguments: dict[str, object] = {}
     for row in ARGUMENTS:
-        value = json.loads(last).get(row.name)
+        value = known.get(row.name) or last.get(row.name)
         if value is None or row.name in _NOT_REPEATED or str(value) == str(row.default):
             continue
-        if row.private and row.name not in given:
+        if row.private and row.name not in given and known.get(row.name) != value:
             raise ArgumentError(row.name, None, f"-a {row.name}=... as the last run had it: the ledger keeps no keys")
         arguments[row.name] = value
     arguments |= given | {"urls": out / REPAIR, "out": str(out).replace("%", "%%"), "redo": "none"}
     return arguments, {name: value for name, value in known.items() if name.startswith("APIFETCH_")}
 
 
-def _mend(place: Place, findings: list[Finding], arguments: dict[str, object]) -> Repair:
+def _mend(place: Place, findings: list[Finding]) -> Repair:
     from crawler.checking import repair  # noqa: PLC0415
     from crawler.store.ledger import Ledger  # noqa: PLC0415
-    from crawler.store.reading import identity, open_ledger  # noqa: PLC0415
+    from crawler.store.reading import identity, last_arguments, open_ledger  # noqa: PLC0415
 
     with open_ledger(place.directory) as db:
-        known = identity(db)
+        known, format_ = identity(db), last_arguments(db).get("format")
     with closing(Ledger(place.directory, durable=True)) as ledger:
-        done = repair(place, ledger, findings, lambda: _lines(known, arguments))
+        done = repair(place, ledger, findings, lambda: _lines(known, format_))
     print(f"Rows restored from whole files: {done.restored:,}. Orphans removed: {done.removed:,}.", end=" ")
     print(f"Calls to be made again: {done.again:,}.", flush=True)
     for finding in done.lost:
@@ -173,15 +172,14 @@ def _mend(place: Place, findings: list[Finding], arguments: dict[str, object]) -
     return done
 
 
-def _lines(known: dict[str, str], arguments: dict[str, object]) -> Iterator[Entry | BadLine]:
+def _lines(known: dict[str, str], format_: str | None) -> Iterator[Entry | BadLine]:
     """The list that the directory belongs to, line by line; nothing if it came by a pipe or from the web."""
     from crawler.sources import STDIN, Shape, is_remote, members, open_list  # noqa: PLC0415
 
     if known["urls"] == STDIN or is_remote(known["urls"]):
         return
-    format_ = arguments.get("format")
     shape = Shape(
-        format=str(format_) if format_ else None, column=known.get("column", "url"),
+        format=format_, column=known.get("column", "url"),
         template=known.get("template"), method=known.get("method"), data=known.get("data"),
     )  # fmt: skip
     source = open_list(known["urls"], members(known["urls"]), shape)

@@ -164,6 +164,13 @@ def identity(db: sqlite3.Connection) -> dict[str, str]:
     return {name: value for name, value in known.items() if value is not None}
 
 
+def last_arguments(db: sqlite3.Connection) -> dict[str, Any]:
+    """What the latest run was told, as summary.json shows it; keys are stars."""
+    found = db.execute("SELECT arguments FROM runs ORDER BY id DESC LIMIT 1").fetchone()
+    told: dict[str, Any] = json.loads(found[0]) if found else {}
+    return told
+
+
 def read_file(out: Path, location: str) -> bytes:
     """The file of a record. Raises BodyError when there is none, or something that is no file of ours."""
     if LOCATION.fullmatch(location) is None:
