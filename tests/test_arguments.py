@@ -258,7 +258,7 @@ def test_arguments_of_scrapyd_and_of_a_subclass_pass_and_are_left_out() -> None:
 
 
 def test_without_a_list_the_message_is_the_usage() -> None:
-    with pytest.raises(ArgumentError, match=f"^urls is missing: expected a list: {USAGE}$"):
+    with pytest.raises(ArgumentError, match=f"^urls is missing: expected a list: {USAGE} [(]a URL per line"):
         read_arguments({}, {}, environ={})
 
 

@@ -152,7 +152,7 @@ def test_a_header_may_go_on_over_lines(read: Read) -> None:
     ("content", "column", "words"),
     [
         (b"id;link\n1;http://x/\n", "url", "has no column 'url'; its first row reads 'id;link'"),
-        (b"id,link\n1,http://x/\n", "url", "reads 'id', 'link'. Name the column"),
+        (b"id,link\n1,http://x/\n", "url", "reads 'id', 'link'. Say column=link, which holds URLs"),
         (b"http://x/1\n", "link", "its first row is a URL already"),
         (b"url,a,url\n", "url", "occurs 2 times"),
         (b"\xff,url\n", "url", "header row: not UTF-8"),

@@ -109,7 +109,7 @@ def _value(row: Argument, said: str | None, held: Configured | None) -> Any:
 def _check_together(values: Mapping[str, Any], said: Collection[str]) -> None:
     urls, written = values["APIFETCH_URLS"], values["APIFETCH_FORMAT"]
     if urls is None:
-        raise ArgumentError("urls", None, f"a list: {USAGE}")
+        raise ArgumentError("urls", None, f"a list: {USAGE} (a URL per line is all it takes; `scrapy demo` shows one)")
     if values["APIFETCH_RETRY_BASE_S"] > values["APIFETCH_RETRY_CAP_S"]:
         base_s, cap_s = values["APIFETCH_RETRY_BASE_S"], values["APIFETCH_RETRY_CAP_S"]
         raise ArgumentError("APIFETCH_RETRY_BASE_S", base_s, f"no more than APIFETCH_RETRY_CAP_S={cap_s:g}")

@@ -5,20 +5,21 @@ Spiders that are not of this project's kind keep Scrapy's own behaviour and its 
 
 from __future__ import annotations
 
+import argparse
 import gc
 import logging
 import signal
 import sys
+import textwrap
 from typing import TYPE_CHECKING, Any, Final
 
 from scrapy import signals
+from scrapy.commands import ScrapyHelpFormatter
 from scrapy.commands.crawl import Command as ScrapyCrawl
 from scrapy.exceptions import UsageError
 from scrapy.settings import overridden_settings
 
 if TYPE_CHECKING:
-    import argparse
-
     from scrapy.crawler import Crawler
 
 _CHATTER: Final = (
@@ -42,9 +43,16 @@ class Command(ScrapyCrawl):
     def short_desc(self) -> str:
         return "Run a spider; `scrapy crawl apifetch -a urls=FILE` fetches a list of API calls"
 
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        super().add_options(parser)
+        parser.formatter_class = _Help
+        parser.epilog = _arguments_help()
+
     def process_options(self, args: list[str], opts: argparse.Namespace) -> None:
         super().process_options(args, opts)
         assert self.settings is not None
+        if not args:
+            raise UsageError("say what to run: scrapy crawl apifetch -a urls=FILE", print_help=False)
         if len(args) > 1:
             hint = f"if {args[1]} is the list, say: scrapy crawl {args[0]} -a urls={args[1]}"
             raise UsageError(f"one spider at a time; {hint}", print_help=False)
@@ -125,6 +133,22 @@ def _mask_settings(record: logging.LogRecord, crawler: Crawler) -> bool:
         shown = {name: STARS if is_key_name(name) else value for name, value in held}
         record.args = {"settings": Masker().mask(pformat(shown))}
     return True
+
+
+class _Help(argparse.RawDescriptionHelpFormatter, ScrapyHelpFormatter):
+    """Scrapy's, which leaves the lines of an epilog as they are."""
+
+
+def _arguments_help() -> str:
+    """The arguments of apifetch, a line each or more."""
+    from crawler.arguments import ARGUMENTS  # noqa: PLC0415  # every `scrapy` call loads this module
+
+    lines = ["arguments of apifetch, each with -a NAME=VALUE (docs/arguments.md):"]
+    for row in ARGUMENTS:
+        if row.ready:
+            text = f"{row.help} (default: {row.default_text})".replace("`", "")
+            lines += textwrap.wrap(text, 100, initial_indent=f"  {row.name:<11} ", subsequent_indent=" " * 14)
+    return "\n".join(lines)
 
 
 def _check_handler(path: str | None) -> None:

@@ -76,12 +76,18 @@ class Command(ScrapyCommand):
         from crawler.plan import output_directory  # noqa: PLC0415
 
         assert self.settings is not None
-        spider: Any = get_spider_loader(self.settings).load(opts.spider)
+        loader = get_spider_loader(self.settings)
+        if opts.spider not in loader.list():
+            raise UsageError(
+                f"no spider is called {opts.spider!r}; there is {', '.join(loader.list())}", print_help=False
+            )
+        spider: Any = loader.load(opts.spider)
         values = spider.read_arguments(self.settings, arguments)
         out = output_directory(values["APIFETCH_URLS"], values["APIFETCH_OUT"])
         counted = _counted(values, out, opts.probe)
         said = dict(text.partition("=")[::2] for text in opts.set)
-        workers = int(values["CONCURRENT_REQUESTS"])
+        said_workers = values["CONCURRENT_REQUESTS"]
+        workers = said_workers if isinstance(said_workers, int) else max(WORKERS)  # auto: what is right is found
         probed = None
         if counted.sample:
             probed = probe(counted.sample, arguments, said, spider=opts.spider, workers=workers)

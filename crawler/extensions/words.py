@@ -60,7 +60,7 @@ def ending(summary: Mapping[str, Any], out: Path) -> Iterator[str]:
     """The accounting, and what to do next."""
     this, equation = summary["run"], summary["equation"]
     if equation["lines"] == 0:
-        yield "The list has no lines"
+        yield "The list has no lines: it is empty, or holds comments alone. A URL per line is all it takes"
     elif not this["calls"] and equation["left"] == 0:
         yield "Nothing to do: every line has its record. redo=failed, redo=all or redo=404,5xx would fetch again"
     yield (

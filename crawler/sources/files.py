@@ -67,7 +67,7 @@ def fingerprint(path: str) -> Fingerprint | None:
             file.seek(max(0, status.st_size - _FINGERPRINT_BYTES))
             digest.update(file.read(_FINGERPRINT_BYTES))
     except (OSError, ValueError) as exc:
-        raise ListError(f"{path}: {why_unreadable(exc)}") from exc
+        raise ListError(_unreadable(path, exc)) from exc
     return Fingerprint(status.st_size, status.st_mtime_ns, digest.hexdigest())
 
 
@@ -81,8 +81,7 @@ def open_bytes(path: str) -> tuple[Iterator[bytes], io.FileIO]:
         # Unbuffered: what a pipe has is had at once, and no lock is held in a blocked read at exit.
         file = io.FileIO(0, closefd=False) if path == STDIN else io.FileIO(path)
     except (OSError, ValueError) as exc:
-        meant = _near(path) if isinstance(exc, FileNotFoundError) else ""
-        raise ListError(f"{path}: {why_unreadable(exc)}{meant}") from exc
+        raise ListError(_unreadable(path, exc)) from exc
     try:
         return _text(path, file), file
     except (OSError, EOFError) as exc:
@@ -165,6 +164,10 @@ def why_unreadable(exc: Exception) -> str:
             return f"cannot be read: {exc.strerror}"
         case _:
             return f"is no path: {exc}"
+
+
+def _unreadable(path: str, exc: Exception) -> str:
+    return f"{path}: {why_unreadable(exc)}{_near(path) if isinstance(exc, FileNotFoundError) else ''}"
 
 
 def _near(path: str) -> str:

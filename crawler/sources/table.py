@@ -166,7 +166,8 @@ def open_table(
     if has_header:
         rows, table = chain([begin[1:]], records), _with_header(cells, None if templated else column, delimiter, path)
     else:
-        rows, table = chain([begin], records), _without_header(cells, column, delimiter, path)
+        rows = chain([begin], records)
+        table = _without_header(cells, column, delimiter, path, next_row=begin[1][1] if len(begin) > 1 else b"")
     if making is None:
         return rows, table
     names = {name: at for at, name in reversed([*enumerate(cells)]) if name} if has_header else {}
@@ -191,13 +192,12 @@ def _with_header(cells: list[str], column: str | None, delimiter: str, path: str
     return Table(delimiter=delimiter, width=len(cells), url_at=url_at, key_at=key_at, others=others)
 
 
-def _without_header(cells: list[str], column: str, delimiter: str, path: str) -> Table:
+def _without_header(cells: list[str], column: str, delimiter: str, path: str, *, next_row: bytes) -> Table:
     url_at = next((at for at, cell in enumerate(cells) if is_url(cell)), None)
     if url_at is None:
         found = ", ".join(repr(cell[:40]) for cell in cells[:20])
         raise ListError(
-            f"{path}: has no column {column!r}; its first row reads {found}."
-            " Name the column that holds the URL with column=NAME, or check what separates the cells"
+            f"{path}: has no column {column!r}; its first row reads {found}. {_way_out(cells, next_row, delimiter)}"
         )
     if column != "url":
         raise ListError(
@@ -206,3 +206,14 @@ def _without_header(cells: list[str], column: str, delimiter: str, path: str) ->
         )
     others = {f"column_{at + 1}": at for at in range(len(cells)) if at != url_at}
     return Table(delimiter=delimiter, width=len(cells), url_at=url_at, key_at=None, others=others)
+
+
+def _way_out(cells: list[str], next_row: bytes, delimiter: str) -> str:
+    """What to do about a header without the column: the second row may show which one was meant."""
+    below = next_row.decode(errors="replace").split(delimiter)
+    at = next((at for at, cell in enumerate(below[: len(cells)]) if is_url(cell.strip('"'))), None)
+    if at is not None:
+        return f"Say column={cells[at]}, which holds URLs"
+    if len(cells) > 1:
+        return f"Name the column that holds URLs with column=NAME, or make URLs of them: template='https://.../{{{cells[0]}}}'"
+    return "Name the column that holds URLs with column=NAME, or check what separates the cells"
