@@ -108,7 +108,7 @@ def snapshot(directory: Path) -> dict[str, tuple[int, int]]:
         Trial(kills=5, lines=400),
         Trial(kills=3, lines=20, kind="pages", seed=2),
         Trial(kills=3, lines=300, kind="redo", seed=4),
-        Trial(kills=2, lines=200, kind="retries", seed=3),
+        Trial(kills=2, lines=100, kind="retries", seed=3),
         Trial(kills=1, lines=60, kind="one worker", seed=1),
     ],
     ids=lambda trial: trial.kind,

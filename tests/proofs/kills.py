@@ -55,8 +55,11 @@ SPIDER_MODULES = ["crawler.spiders", "follower"]
 """
 
 KINDS: Final = ("plain", "redo", "pages", "retries", "one worker")
-"""What is killed: a list, a `redo=all` of a finished one, chains of pages, calls that are refused at first, a list one
-call at a time."""
+"""What is killed: a list, a `redo=all` of a finished one, chains of pages, a list of which some calls fail at first, a
+list one call at a time."""
+
+FAILS: Final = 5
+"""Of so many calls one is answered by 500 at first: more would be an outage, for which a run waits."""
 
 PAGES: Final = 20
 """A chain's length: a kill then leaves pages that only the ledger knows of."""
@@ -83,8 +86,8 @@ class Trial:
 
     @property
     def calls(self) -> int:
-        """The fewest: a refused one is made twice."""
-        return self.rows * (2 if self.kind == "retries" else 1)
+        """The fewest: one that fails is made twice."""
+        return self.rows + (-(-self.rows // FAILS) if self.kind == "retries" else 0)
 
     @property
     def bound(self) -> int:
@@ -95,8 +98,8 @@ class Trial:
         match self.kind:
             case "pages":
                 return f"/pages/{number}/1?last={PAGES}"
-            case "retries":
-                return f"/flaky/{number}"
+            case "retries" if number % FAILS == 0:
+                return f"/fail/{number}?times=1&status=500"
         return f"/items/{number}"
 
 
@@ -213,7 +216,7 @@ def run_trial(trial: Trial, api: ApiServer, folder: Path) -> Outcome:
         assert result.returncode in codes | {0} if begun else codes | {0} | IN_START_UP, (end, result.returncode)
         assert "Traceback" not in result.stderr or not begun, result.stderr
         made = _calls(api) - before
-        if trial.kind != "retries":  # where a call that was refused has no record, and is not repeated
+        if trial.kind != "retries":  # where a call that failed has no record, and is not repeated
             now_lost = made - _done(result, redo=trial.kind == "redo")  # not durable: they are made again
             outcome.worst, lost = max(outcome.worst, now_lost - lost), now_lost
             assert outcome.worst <= trial.bound
