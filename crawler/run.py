@@ -25,7 +25,6 @@ from crawler.pacing import Traffic
 from crawler.plan import absolute
 from crawler.recording import Recording
 from crawler.report import write_report
-from crawler.secrets import mask_damaged
 from crawler.sources import download, fingerprint, is_remote, members, open_list
 from crawler.stopping import Stopping
 from crawler.store import runs
@@ -151,9 +150,8 @@ class Run:
     def take(self, line: Entry | BadLine) -> Ticket | Record | None:
         """What to do about a line: a Ticket is to be fetched, a Record is its end, None: it stands."""
         if isinstance(line, BadLine):
-            text = mask_damaged(line.text)
             return self.recording.expect(
-                Record(outcome=Outcome.INVALID, source=line.source, line=line.line, url=text, error=line.reason)
+                Record(outcome=Outcome.INVALID, source=line.source, line=line.line, url=line.text, error=line.reason)
             )
         verdict = self._resume.decide(line)
         if isinstance(verdict, Ticket):

@@ -128,17 +128,12 @@ def _mask_userinfo(match: re.Match[str]) -> str:
     return f"://{user}:{STARS}@" if password else f"://{STARS}@"
 
 
-_DAMAGED_USERINFO: Final = re.compile(r'://[^"]*@')
 _JSON_PAIR: Final = re.compile(r'"([^"\\]{1,100})"\s*:\s*(?:\[[^\]]*\]?|"(?:[^"\\]|\\.)*"?)')
 _COOKIES: Final = frozenset({"cookie", "set-cookie"})
 
 
 def mask_damaged(text: str) -> str:
-    """The same for a line that is no URL and no JSON: what may be a password, or stands beside a key's name.
-
-    Where a URL cannot be read, its credentials may end anywhere: all before the last @ goes.
-    """
-    text = _DAMAGED_USERINFO.sub(f"://{STARS}@", text)
+    """The same for a line that is no URL and no JSON, where what stands beside a key's name goes as well."""
     return _mask_urls(_JSON_PAIR.sub(_mask_pair, text), _TEXT_VALUE)
 
 

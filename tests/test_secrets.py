@@ -332,13 +332,6 @@ def test_a_message_that_cannot_be_formatted_neither_breaks_the_caller_nor_prints
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("http://me:pa/ss@a.test/x", "http://***@a.test/x"),
-        ("http://me:pa?s#s@a.test/x", "http://***@a.test/x"),
-        ("http://me:pa ss@a.test/", "http://***@a.test/"),
-        (
-            '{"url": "http://me:pa ss@a.test/?token=1", "id": "x@y"}',
-            '{"url": "http://***@a.test/?token=***", "id": "x@y"}',
-        ),
         ('{"headers": {"X-Api-Key" : "a\\"b", "Accept": "*/*"}', '{"headers": {"X-Api-Key": "***", "Accept": "*/*"}'),
         ('{"authorization": ["a", "b"], "x": 1}', '{"authorization": "***", "x": 1}'),
         ('{"Cookie": "cut in the mid', '{"Cookie": "***"'),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from crawler.exceptions import BadURLError
 from crawler.sources import Target, check_url
-from crawler.sources.lines import mask_userinfo
+from crawler.sources.lines import bad_line, mask_userinfo
 
 PIECES = [
     *("http", "https", "ftp", "://", ":", "/", "//", "?", "#", "@", "[", "]", "::1", "%", "%4", "%zz", "%7E"),
@@ -273,3 +273,17 @@ def test_masking_hides_what_check_url_would_send_as_credentials(text: str) -> No
         sends_it = False
     if sends_it:
         assert secret not in mask_userinfo(url)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"url": "http://a.test/?token=KEY", "headers": {"X-Api-Key": "KEY", "Cookie": ["a", "KEY"]}, "no": 1}',
+        "http://me:KEY/KEY@a.test/?access_token=KEY",
+        "ftp://a.test/?apikey=KEY",
+    ],
+)
+def test_of_a_line_that_cannot_be_read_no_key_is_kept(line: str) -> None:
+    bad = bad_line(7, f"\x1b[2J\u009b\u202e{line}".encode(), "why")
+    assert "KEY" not in bad.text
+    assert bad.text.startswith("\\x1b[2J\\x9b\\x202e")

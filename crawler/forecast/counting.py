@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 from crawler.items import IDEMPOTENT, BadLine
-from crawler.secrets import mask_url
 from crawler.sources import check_url
 from crawler.store.bits import Names
 
@@ -105,7 +104,7 @@ def count(
 def shown(bad: BadLine) -> str:
     """A bad line for a person."""
     where = f"{bad.source}:{bad.line}" if bad.source else f"line {bad.line}"
-    return f"{where}: {bad.reason} ({mask_url(bad.text)[:80]})"
+    return f"{where}: {bad.reason} ({bad.text[:80]})"
 
 
 def _items(source: Source, counted: Counted, tell: Callable[[Counted], None]) -> Iterator[Entry | BadLine]:

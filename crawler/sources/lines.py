@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from crawler.exceptions import ApiFetchError, ListError
 from crawler.items import BadLine
+from crawler.secrets import mask_damaged, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -82,9 +83,9 @@ def decode(raw: bytes, *, cap: int = LINE_CAP) -> str:
 
 
 def bad_line(line: int, raw: bytes, reason: str, source: str | None = None) -> BadLine:
-    r"""A BadLine without secrets: what may be `user:password@` is masked, control characters are \xNN too."""
-    text = mask_userinfo(raw[: LINE_CAP + 1].decode(errors="backslashreplace"))
-    return BadLine(line=line, text=text.translate(_CONTROL)[:TEXT_CHARS], reason=reason, source=source)
+    r"""A BadLine without secrets: what may be credentials or a key is masked, control characters are \xNN too."""
+    text = mask_damaged(mask_userinfo(raw[: LINE_CAP + 1].decode(errors="backslashreplace")))
+    return BadLine(line=line, text=printable(text.translate(_CONTROL))[:TEXT_CHARS], reason=reason, source=source)
 
 
 def mask_userinfo(text: str) -> str:
