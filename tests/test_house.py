@@ -67,9 +67,10 @@ ADAPTERS = {
 }
 """Rooms that translate for Scrapy; they meet only in items, meta keys, stats and signals."""
 
-OTHERS = {"console", "settings", "demo", "heard", "retrying", "waking"}
+OTHERS = {"addon", "console", "settings", "demo", "heard", "paced", "retrying", "waking"}
 """The console script; the wiring, by dotted names; the API on loopback, which stands beside the crawler; a question
-about signals; one more attempt, for every component that sees a call fail; a knock at the engine's door."""
+about signals; one more attempt, for every component that sees a call fail; a knock at the engine's door; the add-on
+for other projects, and what it brings."""
 
 FRAMEWORK = ("scrapy", "twisted", "itemadapter", "redis")
 """What a pure room never imports."""

@@ -178,7 +178,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lines", type=int, default=20_000)
     parser.add_argument("--per-s", type=int, default=200)
-    parser.add_argument("--workers", type=int, default=20)
+    parser.add_argument("--workers", default="20", help="a number, or auto")
     parser.add_argument("--nginx", action="store_true")
     options = parser.parse_args()
     if options.nginx and not shutil.which("nginx"):

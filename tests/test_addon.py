@@ -1,0 +1,76 @@
+"""The add-on in a Scrapy project that is not ours: its own spider, settings, download handler and exit code."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from tests.pacing_world import most_in
+from tests.scripted import OK, Heard, Says, Scripted
+
+if TYPE_CHECKING:
+    from tests.harness import Crawl, CrawlResult
+
+SETTINGS = """
+BOT_NAME = "theirs"
+SPIDER_MODULES = ["their_spiders"]
+ADDONS = {"crawler.addon.Pacing": 500}
+LOG_LEVEL = "INFO"
+TELNETCONSOLE_ENABLED = False
+"""
+SPIDER = """
+import scrapy
+
+class Plain(scrapy.Spider):
+    name = "plain"
+
+    async def start(self):
+        for n in range(int(self.lines)):
+            yield scrapy.Request(f"{self.origin}/{n % int(self.paths)}")
+
+    def parse(self, response):
+        yield {"path": response.url, "status": response.status}
+"""
+
+
+def run(crawl: Crawl, origin: str, *, lines: int, paths: int, **settings: object) -> CrawlResult:
+    (crawl.cwd / "their_settings.py").write_text(SETTINGS)
+    (crawl.cwd / "their_spiders.py").write_text(SPIDER)
+    running = crawl.start(
+        spider="plain", settings_module="their_settings", options=["-O", "items.jsonl"], settings=settings,
+        origin=origin, lines=lines, paths=paths,
+    )  # fmt: skip
+    return running.wait()
+
+
+def test_a_plain_spider_keeps_to_retry_after_and_gets_every_answer(crawl: Crawl) -> None:
+    """The API takes some calls, asks for a second of rest, and refuses all that comes within it. Duplicates go."""
+    until_s = [0.0]
+    rude: list[float] = []
+
+    def answer(heard: Heard) -> Says:
+        if heard.at_s < until_s[0]:
+            rude.append(heard.at_s)
+            return Says(429, {"Retry-After": "1"})
+        if len(server.heard) % 20 == 10:
+            until_s[0] = heard.at_s + 1.0
+            return Says(429, {"Retry-After": "1"})
+        return OK
+
+    with Scripted(answer) as server:
+        result = run(crawl, server.origins[0], lines=60, paths=30, RETRY_TIMES=1)
+    assert result.returncode == 0
+    items = (crawl.cwd / "items.jsonl").read_text().splitlines()
+    assert len(items) == 30
+    assert all('"status": 200' in item for item in items)
+    assert len(rude) <= 10, "those that were on their way"
+    assert Counter(heard.path for heard in server.heard).total() <= 30 + len(rude) + 3
+    assert "Traceback" not in result.stderr
+
+
+def test_a_rate_holds_for_a_plain_spider_too(crawl: Crawl) -> None:
+    with Scripted(lambda _: OK) as server:
+        run(crawl, server.origins[0], lines=40, paths=40, APIFETCH_RATE="20/s")
+    times = [heard.at_s for heard in server.heard]
+    assert len(times) == 40
+    assert most_in(times, 1.0) <= 21
