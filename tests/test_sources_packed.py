@@ -54,7 +54,7 @@ def drawn(path: Path) -> list[str]:
 def test_a_packed_list_is_read_like_the_plain_one_by_its_name_or_by_its_bytes(
     tmp_path: Path, ending: str, name: str
 ) -> None:
-    lines = [f"http://x/{n}" for n in range(20_000)]
+    lines = [f"http://x/{n}" for n in range(9_000)]
     content = "\n".join((["url"] if name.endswith("csv") else []) + lines).encode()
     for path in (tmp_path / f"{name}{ending}", tmp_path / name):
         path.write_bytes(PACK[ending](content))
@@ -81,7 +81,7 @@ def test_what_may_stand_between_members_is_passed_over(tmp_path: Path) -> None:
 @every_packing
 @pytest.mark.parametrize("damage", ["cut", "flipped", "garbage"])
 def test_what_was_whole_is_read_and_then_it_says_where_it_broke(tmp_path: Path, ending: str, damage: str) -> None:
-    lines = [f"http://x/{n * 7919 % 100_003}" for n in range(100_000)]
+    lines = [f"http://api.example/items/{n * 7919 % 35_023}" for n in range(35_000)]  # more than a block of bzip2
     packed = bytearray(PACK[ending]("\n".join(lines).encode()))
     if damage == "cut":
         del packed[-100:]
@@ -107,8 +107,8 @@ def test_what_was_whole_is_read_and_then_it_says_where_it_broke(tmp_path: Path, 
 
 @every_packing
 def test_no_byte_more_is_held_than_is_asked_for(ending: str) -> None:
-    """A terabyte of lines takes what a chunk takes."""
-    packed = PACK[ending](b"http://x/\n" * 5_000_000)
+    """20 MB of lines in a few kB take what a chunk takes."""
+    packed = PACK[ending](b"http://x/\n" * 100_000) * 20
     name = next(name for name, magics in MAGIC.items() if packed.startswith(magics[0]))
     tracemalloc.start()
     sizes = {len(plain) for plain in unpack((packed[at : at + 65536] for at in range(0, len(packed), 65536)), name)}
