@@ -32,6 +32,7 @@ def moment(run: Run, *, cpu: float, now_s: float) -> Moment:
         has_room=run.recording.has_room,
         is_read=run.tally.read_to_end,
         is_cut=traffic.is_cut,
+        is_down=traffic.is_down,
         is_found=traffic.is_found,
         knob="workers" if traffic.ceiling(run.plan.workers) == run.plan.workers else "per_host",
         cpu=cpu,

@@ -94,7 +94,7 @@ def test_a_directory_belongs_to_its_list_and_arguments(api: ApiServer, crawl: Cr
     assert api.seen() == {"/items/1": 1}
     after = {path: path.read_bytes() for path in before}
     changed = {path.name for path in before if before[path] != after[path]}
-    assert changed <= {"ledger.sqlite", "run.log", "summary.json"}
+    assert changed <= {"ledger.sqlite", "metrics.prom", "report.html", "run.log", "summary.json"}
 
 
 def test_redo_decides_what_is_fetched_again(api: ApiServer, crawl: Crawl) -> None:

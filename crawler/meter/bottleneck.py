@@ -64,12 +64,12 @@ SHORT: Final = {
 class Moment:
     """What a look at the run saw.
 
-    in_flight: calls on their way. limit: how many are allowed now; ceiling: how many are wanted. ready: calls that
-    wait for nothing; held: calls that wait for their hosts, by what; resting: those that rest until a time of their
-    own. has_room: whether the writer takes records. is_read: whether the list is read to its end. is_cut: whether
-    refusals keep limit below ceiling. is_found: whether `workers=auto` has found what it looked for. knob: the argument
-    that ceiling comes from. cpu: part of a core that the program used since the
-    last look, or wanted and did not get.
+    in_flight: calls on their way. limit: how many are allowed now; ceiling: how many are wanted; knob: the argument
+    for that. ready: calls that wait for nothing; held: calls that wait for their hosts, held_by what; resting:
+    those that rest until a time of their own. has_room: whether the writer takes records. is_read: whether the list is
+    read to its end. is_cut: whether refusals keep limit below ceiling. is_down: whether nothing succeeds. is_found:
+    whether `workers=auto` has found what it looked for. cpu: part of a core that the program used since the last look,
+    or wanted and did not get.
     """
 
     in_flight: int
@@ -82,6 +82,7 @@ class Moment:
     has_room: bool = True
     is_read: bool = False
     is_cut: bool = False
+    is_down: bool = False
     is_found: bool = False
     knob: str = "workers"
     cpu: float = 0.0
@@ -103,6 +104,8 @@ def limit_of(moment: Moment) -> Limit:  # noqa: PLR0911  # a list of cases, in t
         return Limit.CPU
     if not moment.has_room:
         return Limit.DISK
+    if moment.is_down:
+        return Limit.OUTAGE
     if moment.in_flight >= FULL * moment.limit:
         if moment.limit >= moment.ceiling:
             return Limit.LATENCY
@@ -156,14 +159,16 @@ def sentence(limit: Limit, at: Measured) -> str:
     wait = f"; goes on in {about(at.wait_s)}" if at.wait_s >= 1 else ""
     workers = counted(round(at.in_flight), "call")
     taken = f"about {per_second(at.pace_per_s)} a second" if at.pace_per_s else f"{workers} at once, of {at.ceiling}"
-    refused = counted(at.refused, "call") if at.refused else "more in an earlier run"
+    refused = f"it refused {counted(at.refused, 'call')} (429, 503 and the like)"
+    if not at.refused:
+        refused = "calls broke, or were refused in an earlier run"
     said = {
         Limit.AUTO: f"Limited by the API: more than {workers} at once (workers=auto) bring no more",
         Limit.START: f"Starting: {workers} at once so far, of {at.ceiling}",
         Limit.RATE: f"Limited by rate={at.said_by}, as asked{wait}",
         Limit.HEADERS: f"{api}: {at.said_by or 'its count'} says that no calls are left{wait}",
         Limit.ASKED: f"{api}: it asked to wait ({at.said_by or 'no header'}){wait}",
-        Limit.REFUSED: f"{api}: it refused {refused} (429, 503 and the like), and takes {taken}",
+        Limit.REFUSED: f"{api}: {refused}, and it takes {taken}",
         Limit.OUTAGE: f"The API answers nothing: one call at a time finds out whether it is back{wait}",
         Limit.RETRIES: "Only calls that failed before are left, and they rest before they are tried again",
         Limit.CPU: f"Limited by this machine's CPU: the program used, or waited for, {at.cpu:.0%} of a core",

@@ -142,6 +142,12 @@ class Traffic(Queues[T]):
         """Whether `auto` has found how many calls at once are worth it, at some host at least."""
         return any(lane.host.is_found for lane in self._lanes.values())
 
+    @property
+    def is_down(self) -> bool:
+        """Whether nothing succeeds at any host for which something waits or is on its way."""
+        hosts = [lane.host for lane in self._lanes.values() if lane or lane.resting or lane.host.in_flight]
+        return bool(hosts) and all(host.down_since_s is not None for host in hosts)
+
     def held_by(self, now_s: float) -> Held | None:
         """What keeps the most of what waits from going; None when nothing does."""
         lane = max((lane for lane in self._lanes.values() if len(lane)), key=len, default=None)
