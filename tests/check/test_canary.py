@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.harness import Running
     from tests.hostile.behaviour import Behaviour
 
-pytestmark = pytest.mark.check
+pytestmark = [pytest.mark.check, pytest.mark.timeout(300), pytest.mark.xdist_group("hostile")]
 
 WORD: Final = "canary-of-the-"
 """What every secret begins with, so that one is found in part, too; base64 of it at any offset follows."""
@@ -77,7 +77,8 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Any:
             path, workers=50, pass_env="PASSED", hosts=[urlsplit(url).netloc for url in server.urls.values()],
             headers=json.dumps({"X-Argument": f"{WORD}argument", "X-Env": "Bearer ${TOKEN}"}),
             settings={
-                **SETTINGS, "RETRY_TIMES": 1, "LOG_LEVEL": "DEBUG", "APIFETCH_CA_FILE": server.ca_file,
+                **SETTINGS, "DOWNLOAD_TIMEOUT": 1, "APIFETCH_STALL_S": 0.5, "RETRY_TIMES": 1,
+                "LOG_LEVEL": "DEBUG", "APIFETCH_CA_FILE": server.ca_file,
                 "HTTPAUTH_USER": "me", "HTTPAUTH_PASS": f"{WORD}setting", "AWS_SECRET_ACCESS_KEY": f"{WORD}setting",
                 "APIFETCH_PARAMS": json.dumps({"key": f"{WORD}params", "plain": "${TOKEN}"}),
             },
@@ -85,7 +86,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Any:
         )  # fmt: skip
         started: dict[int, bytes] = {}
         running.wait_for(lambda: started.update(command_lines(running)) or started)
-        result = running.wait(timeout_s=110)
+        result = running.wait(timeout_s=280)
     yield result, started
     crawl.close()
 
