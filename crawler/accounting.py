@@ -43,6 +43,7 @@ class Tally:
 
     lines, followed: outcomes that stand, of lines and of pages they led to. lines_read: lines counted
     in the list so far; read_to_end: whether that is all of them. followed_total: pages known of.
+    elsewhere: lines read that belong to other parts; None where the whole list is this run's.
     """
 
     lines: Counter[Outcome] = field(default_factory=Counter)
@@ -50,6 +51,7 @@ class Tally:
     lines_read: int = 0
     read_to_end: bool = False
     followed_total: int = 0
+    elsewhere: int | None = None
     # This run alone
     records: int = 0
     calls: int = 0
@@ -91,15 +93,21 @@ class Tally:
         return sum(n for outcome, n in self.outcomes.items() if outcome not in NO_FAILURE)
 
     @property
+    def own_lines(self) -> int:
+        """Lines read that are this run's."""
+        return self.lines_read - (self.elsewhere or 0)
+
+    @property
     def left(self) -> int | None:
         """Lines and pages without a record; None when the list was not read to its end."""
         if not self.read_to_end:
             return None
-        return self.lines_read - sum(self.lines.values()) + self.followed_total - sum(self.followed.values())
+        return self.own_lines - sum(self.lines.values()) + self.followed_total - sum(self.followed.values())
 
     def equation(self) -> dict[str, int | str]:
-        """Lines + followed = ok + failed + invalid + duplicate + erased + left."""
+        """Lines + followed = ok + failed + invalid + duplicate + erased + left (+ elsewhere, of a part)."""
         done = self.outcomes
+        elsewhere: dict[str, int | str] = {} if self.elsewhere is None else {"elsewhere": self.elsewhere}
         return {
             "lines": self.lines_read if self.read_to_end else "unknown",
             "followed": self.followed_total,
@@ -109,7 +117,7 @@ class Tally:
             "duplicate": done[Outcome.DUPLICATE],
             "erased": done[Outcome.ERASED],
             "left": "unknown" if self.left is None else self.left,
-        }
+        } | elsewhere
 
     def exit_code(self, tolerance: Tolerates, *, complete: bool) -> ExitCode:
         """What the outcomes say; complete: the run came to its own end, nothing stopped it."""
@@ -118,7 +126,7 @@ class Tally:
             return ExitCode.BUG if complete else ExitCode.STOPPED
         done = self.outcomes
         invalid = done[Outcome.INVALID]
-        if tolerance.allows(self.failed + invalid, self.lines_read + self.followed_total):
+        if tolerance.allows(self.failed + invalid, self.own_lines + self.followed_total):
             return ExitCode.DONE
         if any(done[outcome] for outcome in NO_USABLE_ANSWER):
             return ExitCode.NO_ANSWER

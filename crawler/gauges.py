@@ -50,10 +50,12 @@ def progress(run: Run, *, wall_s: float) -> Progress:
         former=run.former_lines,
         limit=run.plan.limit,
     )
+    if lines is not None and run.plan.shard.is_part:
+        lines, is_estimate = (tally.own_lines, False) if tally.read_to_end else (lines // run.plan.shard.count, True)
     calls_per_s, bytes_per_s = meter.speeds(wall_s)
     p50_ms, p95_ms = meter.percentiles_ms(wall_s, 0.5, 0.95)
     at = Progress(
-        name=list_name(run.plan.urls),
+        name=_name(run),
         ok=done[Outcome.OK],
         failed=tally.failed + done[Outcome.INVALID],
         duplicate=done[Outcome.DUPLICATE],
@@ -75,6 +77,12 @@ def progress(run: Run, *, wall_s: float) -> Progress:
     return at if at.left is None else at.with_time_left(meter.left_s(at.left, wall_s))
 
 
+def _name(run: Run) -> str:
+    """What it is called beside others: each part of a list is a run of its own."""
+    name, shard = list_name(run.plan.urls), run.plan.shard
+    return f"{name} {shard}" if shard.is_part else name
+
+
 def why_now(run: Run, *, wall_s: float) -> Verdict | None:
     """Say why it is not faster, now."""
     return run.meter.why_now(wall_s, refused=run.traffic.refused, pace_per_s=run.traffic.pace_per_s)
@@ -85,7 +93,7 @@ def metrics(run: Run, *, wall_s: float, exit_code: int | None = None) -> str:
     tally = run.tally
     return metrics_text(
         progress(run, wall_s=wall_s),
-        list_name=list_name(run.plan.urls),
+        list_name=_name(run),
         began_s=run.meter.began_s,
         wall_s=wall_s,
         exit_code=exit_code,

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from crawler.credentials import Secrets
+from crawler.items import WHOLE, Shard
 from crawler.pacing import Policy
 from crawler.secrets import mask_url
 from crawler.sources import STDIN, Shape, is_remote, list_name
-from crawler.store.ledger import NAME
+from crawler.store.ledgers import ledgers
 from crawler.store.space import Floor
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class Plan:
     workers: calls at once in all. policy: what holds for every host. max_calls: None for any number. floor: what must
     stay free on the output's disk.
     secrets: the values of `${NAME}`. addresses: which ones may be called.
-    key_header: what APIFETCH_IDEMPOTENCY_KEY says, "" for nothing.
+    key_header: what APIFETCH_IDEMPOTENCY_KEY says, "" for nothing. shard: the part of the list.
     """
 
     urls: str
@@ -61,6 +62,7 @@ class Plan:
     secrets: Secrets = field(default_factory=lambda: Secrets((), environ={}))
     addresses: Rule = "list"
     ca_file: str | None = None
+    shard: Shard = WHOLE
 
     @property
     def path(self) -> str:
@@ -98,6 +100,6 @@ def output_directory(urls: str, out: str) -> Path:
 
     A list in an output directory stays there, unless *out* names one directory whatever the list is called.
     """
-    if urls != STDIN and not is_remote(urls) and "%(name)s" in out and (Path(urls).parent / NAME).exists():
+    if urls != STDIN and not is_remote(urls) and "%(name)s" in out and ledgers(Path(urls).parent):
         return Path(urls).parent
     return Path(out % {"name": list_name(urls), "time": time.strftime("%Y-%m-%dT%H-%M-%S")})

@@ -32,7 +32,9 @@ from crawler.store.bits import Bits
 from crawler.store.changes import write_changes
 from crawler.store.exports import write_lists, write_metrics, write_summary
 from crawler.store.files import Files
+from crawler.store.gathering import Gathering
 from crawler.store.ledger import NAME, Ledger
+from crawler.store.ledgers import ledgers
 from crawler.store.place import Place, is_shared
 from crawler.store.resume import Duplicate, Resume
 from crawler.store.schema import State
@@ -58,7 +60,8 @@ class Run:
 
     files: those of a list of several, None where it is one. tally: the counts so far. standing: what the ledger
     held at the start. resume_at: when going on makes sense (UTC), if that is known. meter: what it measures of
-    itself. former_lines: the length of the list in an earlier run, if it is the same list.
+    itself. former_lines: the length of the list in an earlier run, if it is the same list. gathered: records that
+    were in ledgers of other parts, by part.
     """
 
     def __init__(self, plan: Plan, *, on_disk_error: Callable[[ApiFetchError], None]) -> None:
@@ -78,7 +81,7 @@ class Run:
         self.resume_at: str | None = None
         self.without_report: str | None = None
         """Why there is no report.html of this run."""
-        self._place = Place.take(plan.out)
+        self._place = Place.take(plan.out, plan.shard)
         try:
             self._open(plan)
         except BaseException:
@@ -91,26 +94,27 @@ class Run:
         if (shortage := self.shortage()) is not None:
             raise StoreError(f"output directory {plan.out}: {shortage}: make room, or set that lower")
         skipped: defaultdict[str | None, Bits] = defaultdict(Bits)
-        again = (plan.out / NAME).exists()
+        again = bool(ledgers(plan.out))
         urls = download(plan.urls, plan.out, ca_file=plan.ca_file) if is_remote(plan.urls) else plan.urls
         found = members(urls)
         files = self.files = None if found is None else [absolute(file) for file in found]
         self.source: Source = open_list(
             urls, files, plan.shape, limit=plan.limit, skip=(lambda file: skipped[file].__contains__) if again else None
         )
-        self._ledger = Ledger(plan.out, durable=plan.durability != "process")
+        self._ledger = Ledger(plan.out, durable=plan.durability != "process", name=plan.shard.file(NAME))
+        runs.introduce(self._ledger, ledgers(plan.out).values())
         belongs = runs.owner(self._ledger) in {None, plan.path}
         self.inside = not belongs and Path(plan.path).is_relative_to(plan.out.resolve())
-        self.begun = runs.begin(
-            self._ledger,
-            runs.Start(
-                path=plan.path, inside=self.inside, notes_changes=plan.redo.conditional,
-                fingerprint=fingerprint(urls) if files is None else None,
-                members={file: fingerprint(file) for file in files or ()}, identity=plan.identity,
-                by_line=not plan.limit and not plan.number_duplicates, redo=plan.redo_text,
-                arguments=plan.arguments, versions=plan.versions, durability=plan.durability,
-            ),
+        start = runs.Start(
+            path=plan.path, inside=self.inside, notes_changes=plan.redo.conditional,
+            fingerprint=fingerprint(urls) if files is None else None,
+            members={file: fingerprint(file) for file in files or ()}, identity=plan.identity,
+            by_line=not plan.limit and not plan.number_duplicates, redo=plan.redo_text,
+            arguments=plan.arguments, versions=plan.versions, durability=plan.durability,
         )  # fmt: skip
+        runs.own(self._ledger, start)
+        self.gathered = Gathering(self._ledger, plan.out, plan.shard).gather(keep=plan.path)
+        self.begun = runs.begin(self._ledger, start)
         runs.recover(self._ledger, Files(self._place, plan.durability), levels=plan.levels, key_header=plan.key_header)
         self.former_lines = runs.former_lines(self._ledger, self.begun)
         self._noted_pacing = runs.pacing(self._ledger)
@@ -128,10 +132,13 @@ class Run:
         if not self.inside:
             self.tally.followed.update(self.standing.followed)
             self.tally.followed_total = self.standing.followed.total() + self.standing.followed_open
-        write_summary(plan.out, self.summary(exit_code=None, stop_reason=None))
+        write_summary(plan.out, self.summary(exit_code=None, stop_reason=None), plan.shard)
+        self._place.let_in()
+        self.tally.elsewhere = 0 if plan.shard.is_part else None
         orders = Orders(
-            plan.durability, self.begun.run, self.begun.list_id, plan.raw, plan.levels, changes=plan.redo.conditional
-        )
+            plan.durability, self.begun.run, self.begun.list_id, plan.raw, plan.levels, changes=plan.redo.conditional,
+            ledger=plan.shard.file(NAME),
+        )  # fmt: skip
         self.recording = Recording(
             self._place, orders, hide=self._hide, acknowledged=self._acknowledge, on_disk_error=self._on_disk_error
         )
@@ -149,7 +156,10 @@ class Run:
             yield from self._resume.followed()
 
     def take(self, line: Entry | BadLine) -> Ticket | Record | None:
-        """What to do about a line: a Ticket is to be fetched, a Record is its end, None: it stands."""
+        """What to do about a line: a Ticket is to be fetched, a Record is its end, None: it stands, or is not ours."""
+        if self.tally.elsewhere is not None and not self.plan.shard.owns(line):
+            self.tally.elsewhere += 1
+            return None
         if isinstance(line, BadLine):
             return self.recording.expect(
                 Record(outcome=Outcome.INVALID, source=line.source, line=line.line, url=line.text, error=line.reason)
@@ -255,25 +265,25 @@ class Run:
 
     def close(self, conclude: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Write how it ended, and give the directory back. conclude: the summary; asked again if the disk refuses."""
-        summary = conclude()
+        summary, shard = conclude(), self.plan.shard
         try:
             if self.recording.error is None:
                 whole = self.tally.read_to_end and not self.inside and not self.plan.limit
-                write_lists(self._ledger, self.plan.out, self.begun.lists.values() if whole else None)
+                write_lists(self._ledger, self.plan.out, self.begun.lists.values() if whole else None, shard)
                 if self.plan.redo.conditional:
-                    summary["changes"] = write_changes(self._ledger, self.plan.out)
-                write_summary(self.plan.out, summary)
+                    summary["changes"] = write_changes(self._ledger, self.plan.out, shard)
+                write_summary(self.plan.out, summary, shard)
                 runs.end(self._ledger, self.begun.run, summary, read_to_end=self.tally.read_to_end)
         except StoreError as exc:
             self.recording.error = exc
         if self.recording.error is not None:
             summary = conclude()
             with suppress(StoreError):  # of the disk that refused
-                write_summary(self.plan.out, summary)
+                write_summary(self.plan.out, summary, shard)
         with suppress(StoreError):  # nothing that was promised
-            write_metrics(self.plan.out, metrics(self, wall_s=time.time(), exit_code=summary["exit_code"]))
+            write_metrics(self.plan.out, metrics(self, wall_s=time.time(), exit_code=summary["exit_code"]), shard)
         self._ledger.close()
-        if self.recording.error is None:
+        if self.recording.error is None and not shard.is_part:
             self._report(limit_s=REPORT_S[summary["stop_reason"] is not None])
         self._place.close()
         return summary

@@ -36,7 +36,8 @@ VALID = {
     "rate": "5/s,100/d", "max_calls": "7", "env_file": "/dev/null", "pass_env": "API_KEY",
     "expect": "json", "ok_if": "error == null", "APIFETCH_RETRY_REJECTED": "on",
     "APIFETCH_IDEMPOTENCY_KEY": "X-Request-Id",
-    "timeout": "2.5", "max_failed": "1%", "redo": "failed", "duplicates": "fetch", "limit": "10", "echo": "status",
+    "timeout": "2.5", "max_failed": "1%", "redo": "failed", "duplicates": "fetch", "shard": "1/1", "limit": "10",
+    "echo": "status",
     "APIFETCH_DURABILITY": "strict", "APIFETCH_FOLDER_LEVELS": "2", "APIFETCH_DRAIN_S": "0", "APIFETCH_UMASK": "022",
     "APIFETCH_ADDRESSES": "public", "APIFETCH_MIN_FREE_BYTES": "2GB", "APIFETCH_BODIES_IN_FLIGHT_BYTES": "1GiB",
     "APIFETCH_MIN_FREE_INODES": "0",
@@ -112,6 +113,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
         "APIFETCH_DUPLICATES": "skip",
         "APIFETCH_EXPECT": "None",
         "APIFETCH_OK_IF": "None",
+        "APIFETCH_SHARD": "None",
         "APIFETCH_LIMIT": "None",
         "APIFETCH_ECHO": "None",
         "APIFETCH_DURABILITY": "batch",
@@ -290,6 +292,12 @@ def test_data_may_stand_in_a_file(tmp_path: Path) -> None:
     assert "begins like JSON, but is none" in message(said={"data": "{'id': {id}}"})
 
 
+def test_a_part_cannot_count_how_often_the_whole_list_has_a_call() -> None:
+    expected = "shard='3/8': expected no parts with duplicates=fetch, which counts a call's lines over the whole list"
+    assert message(said={"shard": "3/8", "duplicates": "fetch"}) == expected
+    read({"shard": "1/1", "duplicates": "fetch"})
+
+
 # Said twice
 
 
@@ -305,6 +313,7 @@ OTHER = {
     "urls": "b.txt",
     "format": "jsonl",
     "limit": 11,
+    "shard": "2/2",
     "hosts": "b.example",
     "per_host": 9,
 }

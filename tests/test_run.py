@@ -93,7 +93,7 @@ def test_a_redo_killed_at_any_step_is_mended_by_the_same_command(
         folder.mkdir()
         drive(make_plan(folder, ["a", "b"]), lambda _: before)
         with kill_after(steps) as fuse:
-            _attempt(make_plan(folder, redo=redo), lambda _: after)
+            attempt(make_plan(folder, redo=redo), lambda _: after)
         killed, steps = fuse.blown, steps + 1
         drive(make_plan(folder, redo="none"))  # whoever looks now finds one truth
         audit(folder / "out", litter=True)
@@ -119,7 +119,7 @@ def test_a_first_run_killed_at_any_step_leaves_nothing_that_no_row_knows(
         folder = tmp_path / str(steps)
         folder.mkdir()
         with kill_after(steps) as fuse:
-            _attempt(make_plan(folder, ["a", "b", "a"]), lambda _: first)
+            attempt(make_plan(folder, ["a", "b", "a"]), lambda _: first)
         killed, steps = fuse.blown, steps + 1
         done = drive(make_plan(folder), lambda _: later)
         assert done.equation["left"] == 0
@@ -127,7 +127,7 @@ def test_a_first_run_killed_at_any_step_leaves_nothing_that_no_row_knows(
     assert steps > 4
 
 
-def _attempt(plan: Plan, answer: Callable[[str], Answer]) -> None:
+def attempt(plan: Plan, answer: Callable[[str], Answer]) -> None:
     """A run that may be killed before it has begun."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # the killed close nothing
@@ -176,7 +176,7 @@ def test_after_any_history_of_edits_kills_and_redos_every_line_has_one_record(
         make_plan(folder, ["a"])
         for names, redo, steps, mood in history:
             with kill_after(10**9 if steps is None else steps):
-                _attempt(make_plan(folder, names, redo=redo, number_duplicates=number), _answers(mood))
+                attempt(make_plan(folder, names, redo=redo, number_duplicates=number), _answers(mood))
         names, redo, _, mood = last
         done = drive(make_plan(folder, names, redo=redo, number_duplicates=number), _answers(mood))
         listed = (folder / "list.txt").read_text().splitlines()

@@ -344,4 +344,4 @@ def test_every_column_of_a_row_is_written() -> None:
     with closing(sqlite3.connect(":memory:")) as connection:
         connection.executescript(schema.tables_sql())
         columns = [row[1] for row in connection.execute("PRAGMA table_info(calls)")]
-    assert columns == ["id", *room._COLUMNS]
+    assert columns == ["id", *room.COLUMNS]

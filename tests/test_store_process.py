@@ -14,7 +14,7 @@ from crawler.items import Outcome, Prior
 from crawler.store import process
 from crawler.store.commit import Committer
 from crawler.store.files import Durability, Files
-from crawler.store.ledger import Ledger
+from crawler.store.ledger import NAME, Ledger
 from crawler.store.messages import About, Answer, Call, Committed, Failed, Frames, Put, Sent, frame
 from crawler.store.place import Place
 from crawler.store.process import BATCH_RECORDS, WriterProcess, serve
@@ -84,7 +84,7 @@ def test_strict_commits_each_record_by_itself(place: Place) -> None:
 def orders(place: Place) -> dict[str, object]:
     return {
         "directory": str(place.directory), "lock": place.fd, "durability": "batch", "run": 1, "list_id": 1,
-        "raw": True, "levels": 1, "changes": False,
+        "raw": True, "levels": 1, "changes": False, "ledger": NAME,
     }  # fmt: skip
 
 

@@ -26,7 +26,7 @@ from crawler.store import process
 from crawler.store.commit import Committer
 from crawler.store.envelope import read_envelope
 from crawler.store.files import Files
-from crawler.store.ledger import Ledger
+from crawler.store.ledger import NAME, Ledger
 from crawler.store.mending import mend
 from crawler.store.messages import (
     About,
@@ -219,7 +219,7 @@ def test_strict_is_a_commit_for_each_record(tmp_path: Path, durability: Durabili
         engine.sendall(b"".join(frame(put(answered(ticket(str(n))))) for n in range(5)))
         engine.shutdown(socket.SHUT_WR)
         told = {"directory": str(place.directory), "lock": place.fd, "durability": durability, "run": 1, "list_id": 1}
-        process.serve(theirs, {**told, "raw": True, "levels": 1, "changes": False})
+        process.serve(theirs, {**told, "raw": True, "levels": 1, "changes": False, "ledger": NAME})
         told_us = list(Frames(Answer).feed(engine.recv(1 << 16)))
     assert [answer.messages for answer in told_us] == [5 // commits] * commits
     audit(tmp_path / "out")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.items import NOT_A_CALL, Outcome
+from crawler.items import NOT_A_CALL, Outcome, Shard
 from crawler.values import (
     FORMAT,
     HEADERS,
@@ -16,6 +17,7 @@ from crawler.values import (
     OUT,
     PARAMS,
     REDO,
+    SHARD,
     TEXT,
     TOLERANCE,
     UMASK,
@@ -27,6 +29,7 @@ from crawler.values import (
     Redo,
     Tolerance,
     choice,
+    find_shard,
     seconds,
     size,
     whole,
@@ -47,6 +50,10 @@ DRAIN = seconds(zero=True)
         (WORKERS, "auto", "auto"),
         (WORKERS, AtMost(500), "auto"),
         (WORKERS, 7, 7),
+        (SHARD, "3/8", Shard(3, 8)),
+        (SHARD, "1/1", Shard(1, 1)),
+        (SHARD, "auto/8", Shard(0, 8)),
+        (SHARD, Shard(3, 8), Shard(3, 8)),
         (WORKERS, "007", 7),
         (whole(0), "0", 0),
         (whole(0), "999999999", 999_999_999),
@@ -132,6 +139,10 @@ def test_a_parser_reads_its_own_results_and_raises_nothing_but_value_errors(kind
 @pytest.mark.parametrize(
     ("kind", "value", "detail"),
     [
+        *(
+            (SHARD, value, "")
+            for value in ("", "0/8", "9/8", "3", "3/", "/8", "a/8", "3/0", "1/10001", "auto/0", "-1/8")
+        ),
         (URLS, "s3://bucket/list.txt", "not yet: s3"),
         (URLS, "redis://h/0/list", "not yet: redis"),
         (OUT, "s3://bucket/%(name)s", "not yet: an object store"),
@@ -361,3 +372,30 @@ def test_the_object_may_stand_in_a_file(tmp_path: Path) -> None:
 def test_no_detail_repeats_a_value(text: str) -> None:
     with pytest.raises(ValueError, match=r"^(?!.*s3cret)"):
         HEADERS.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("said", "environ", "shard"),
+    [
+        ("3/8", {}, Shard(3, 8)),
+        ("auto/8", {"JOB_COMPLETION_INDEX": "0"}, Shard(1, 8)),
+        ("auto/8", {"JOB_COMPLETION_INDEX": "7", "JOB_COMPLETION_COUNT": "9"}, Shard(8, 8)),
+        ("auto", {"JOB_COMPLETION_INDEX": "2", "JOB_COMPLETION_COUNT": "3"}, Shard(3, 3)),
+    ],
+)
+def test_a_part_is_found_in_the_environment_of_a_job(said: str, environ: dict[str, str], shard: Shard) -> None:
+    assert find_shard(SHARD.parse(said), environ) == shard
+
+
+@pytest.mark.parametrize(
+    ("said", "environ", "why"),
+    [
+        ("auto", {"JOB_COMPLETION_INDEX": "2"}, "JOB_COMPLETION_COUNT in the environment, a whole number from 1"),
+        ("auto/8", {}, "JOB_COMPLETION_INDEX in the environment, a whole number from 0 to 7: as in"),
+        ("auto/8", {"JOB_COMPLETION_INDEX": "8"}, "from 0 to 7, not '8'"),
+        ("auto/8", {"JOB_COMPLETION_INDEX": "-1"}, "from 0 to 7, not '-1'"),
+    ],
+)
+def test_a_part_that_the_environment_does_not_tell_is_none(said: str, environ: dict[str, str], why: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(why)):
+        find_shard(SHARD.parse(said), environ)

@@ -12,7 +12,7 @@ from crawler.credentials import expected_of, read_env_file
 from crawler.exceptions import ArgumentError, SecretError
 from crawler.secrets import STARS, is_key_name, mask_url, names_in
 from crawler.sources import body_template, url_template
-from crawler.values import AUTO, AtMost
+from crawler.values import AUTO, AtMost, find_shard
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -71,6 +71,7 @@ def read_arguments(
     if values["CONCURRENT_REQUESTS_PER_DOMAIN"] is None:
         values["CONCURRENT_REQUESTS_PER_DOMAIN"] = int(values["CONCURRENT_REQUESTS"])
     _check_together(values, said)
+    _find_shard(values, environ)
     _check_secrets(values, environ)
     return values
 
@@ -131,6 +132,20 @@ def _varies(template: str, data: str | None) -> bool:
     if url_template(template).names:
         return True
     return data is not None and any(body_template(data, columns=columns).names for columns in (True, False))
+
+
+def _find_shard(values: dict[str, Any], environ: Mapping[str, str]) -> None:
+    """Put the part's numbers, where they stand in the environment, in place of `auto`."""
+    shard = values["APIFETCH_SHARD"]
+    if shard is None:
+        return
+    try:
+        shard = values["APIFETCH_SHARD"] = find_shard(shard, environ)
+    except ValueError as exc:
+        raise ArgumentError("shard", "auto" + (f"/{shard.count}" if shard.count else ""), str(exc)) from exc
+    if shard.is_part and values["APIFETCH_DUPLICATES"] == "fetch":
+        expected = "no parts with duplicates=fetch, which counts a call's lines over the whole list"
+        raise ArgumentError("shard", str(shard), expected)
 
 
 def _check_secrets(values: Mapping[str, Any], environ: Mapping[str, str]) -> None:

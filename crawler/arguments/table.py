@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from crawler.arguments.rows import planned, ready
+from crawler.arguments.rows import ready
 from crawler.pacing import RATE
 from crawler.values import (
     CONDITION,
@@ -16,6 +16,7 @@ from crawler.values import (
     OUT,
     PARAMS,
     REDO,
+    SHARD,
     TEMPLATE,
     TEXT,
     TOLERANCE,
@@ -131,7 +132,12 @@ ARGUMENTS: Final = (
         says="a condition on the body, in JMESPath: `error == null`, `status == 'ok'`; an answer that does not meet it "
         "is `rejected`, whatever its status",
     ),
-    planned("shard", "`i/n`, from 1: only that part of the list; `auto` reads `JOB_COMPLETION_INDEX`"),
+    ready(
+        "shard", SHARD, note="the whole list",
+        says="`i/n`, i from 1: only that part of the list, beside other runs that have the other parts "
+        "([scaling](scaling.md)); `auto` reads `JOB_COMPLETION_INDEX` (from 0) and `JOB_COMPLETION_COUNT`, `auto/n` "
+        "the first alone",
+    ),
     ready("limit", whole(1), says="only the first N lines"),
     ready("echo", choice("status"), says="`status` prints each status as it completes"),
 )  # fmt: skip

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from crawler.checking.findings import Finding, Kind
 from crawler.items import Entry, uuid5_bytes
+from crawler.store.asked import asked_for
 from crawler.store.exports import list_line, replacing
 from crawler.store.files import Files
-from crawler.store.ledger import asked_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

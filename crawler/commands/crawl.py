@@ -101,6 +101,7 @@ class Command(ScrapyCrawl):
         from crawler.exceptions import ApiFetchError, ArgumentError  # noqa: PLC0415
         from crawler.plan import output_directory, shape_of  # noqa: PLC0415
         from crawler.sources import check_list  # noqa: PLC0415
+        from crawler.store.ledgers import ledgers  # noqa: PLC0415
 
         try:
             settings = spider.read_arguments(self.settings, opts.spargs)
@@ -109,7 +110,7 @@ class Command(ScrapyCrawl):
             _check_handler(settings["APIFETCH_HTTP_HANDLER"])
             out = output_directory(urls, settings["APIFETCH_OUT"])
             for feed in opts.overwrite_output or ():
-                if (out / "ledger.sqlite").exists():
+                if ledgers(out):
                     expected = f"-o {feed}, since {out} has records of earlier runs that the feed would lose"
                     raise ArgumentError("-O", feed, expected)
         except HostsNeededError as exc:

@@ -19,7 +19,7 @@ from crawler.credentials import REFUSING
 from crawler.descriptors import leave_no_core
 from crawler.exceptions import ApiFetchError, ListError, OtherListError, OtherRunError, SecretError, StoreError
 from crawler.extensions.planning import plan_of
-from crawler.extensions.runlog import RunLog
+from crawler.extensions.runlog import RUN_LOG, RunLog
 from crawler.extensions.words import ending, opening
 from crawler.items import TICKET, Outcome, Record
 from crawler.run import Run
@@ -95,7 +95,7 @@ class RunKeeper:
             raise
         if self._run.is_shared:
             logger.warning("Every user of this computer may change what is in %s: chmod o-w it", plan.out)
-        self._log = RunLog(plan.out, self._crawler.settings, plan.secrets)
+        self._log = RunLog(plan.out / plan.shard.file(RUN_LOG), self._crawler.settings, plan.secrets)
         spider.run = self._run  # type: ignore[attr-defined]  # where spider, pipeline and middlewares find it
         for line in opening(self._run):
             logger.info("%s", line)

@@ -14,6 +14,7 @@ import twisted
 from crawler import __version__
 from crawler.arguments import ARGUMENTS, Argument, environment_names
 from crawler.credentials import Secrets
+from crawler.items import WHOLE
 from crawler.machine import Board, state_folder
 from crawler.pacing import Policy, Shared, backoffs, outage, shut_out
 from crawler.plan import ANY_NUMBER, Plan, output_directory, shape_of
@@ -38,6 +39,7 @@ def plan_of(settings: BaseSettings) -> Plan:
         shape=shape_of(settings),
         ca_file=settings["APIFETCH_CA_FILE"],
         limit=settings["APIFETCH_LIMIT"],
+        shard=settings["APIFETCH_SHARD"] or WHOLE,
         raw=settings["APIFETCH_SAVE"] == "raw",
         redo=settings["APIFETCH_REDO"],
         redo_text=str(settings["APIFETCH_REDO"]),

@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from crawler.secrets import MaskFilter
 
@@ -19,14 +19,16 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("apifetch")
 
+RUN_LOG: Final = "run.log"
+
 
 class RunLog:
-    """Writes the log of one run into its output directory until `close`."""
+    """Writes the log of one run to a file, in its output directory, until `close`."""
 
-    def __init__(self, directory: Path, settings: BaseSettings, secrets: Secrets) -> None:
+    def __init__(self, path: Path, settings: BaseSettings, secrets: Secrets) -> None:
         self._mask = MaskFilter(secrets.masker)
         secrets.listen(lambda: self._mask.use(secrets.masker))
-        self._handler = _open(directory / "run.log")
+        self._handler = _open(path)
         self._handler.setFormatter(logging.Formatter(settings["LOG_FORMAT"], settings["LOG_DATEFORMAT"]))
         self._handler.setLevel(settings["LOG_LEVEL"])
         logging.root.addHandler(self._handler)
@@ -45,7 +47,7 @@ def _open(path: Path) -> logging.Handler:
     try:
         return _LogFile(path, encoding="utf-8")
     except OSError as exc:
-        logger.warning("no run.log: %s", exc)
+        logger.warning("no %s: %s", path.name, exc)
         return logging.NullHandler()
 
 

@@ -100,7 +100,7 @@ class Ticker:
         """A disk that refuses this will refuse a record too, which is reported."""
         text = gauges.metrics(run, wall_s=time.time())
         try:
-            write_metrics(run.plan.out, text)
+            write_metrics(run.plan.out, text, run.plan.shard)
         except StoreError as exc:
             logger.debug("%s", exc)
 

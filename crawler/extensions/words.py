@@ -33,7 +33,12 @@ def opening(run: Run) -> Iterator[str]:
     shown = "the standard input" if run.plan.urls == STDIN else run.plan.shown
     if run.files is not None:
         shown += f" ({counted(len(run.files), 'file')})"
+    if run.plan.shard.is_part:
+        shown = f"part {run.plan.shard} of {shown}"
     yield f"Fetching {shown} into {run.plan.out}"
+    for shard, records in run.gathered.items():
+        where = f"part {shard}" if shard.is_part else "the whole list"
+        yield f"{counted(records, 'record')} taken over from the ledger of {where}"
     if others := left_out(run.plan.urls):
         shown = ", ".join(others[:5]) + (f" and {len(others) - 5:,} more" if len(others) > 5 else "")
         yield f"No lists by their names, and left out: {shown}"
@@ -97,6 +102,8 @@ def _equation(equation: Mapping[str, Any]) -> str:
     left, right = counted(equation["lines"], "line"), ["ok", "failed", "invalid", "duplicate", "left"]
     if equation["erased"]:
         right.insert(-1, "erased")
+    if "elsewhere" in equation:
+        right.append("elsewhere")
     if equation["followed"]:
         left += f" + {number(equation['followed'])} followed"
     return f"{left} = " + " + ".join(f"{number(equation[name])} {name}" for name in right)

@@ -21,6 +21,7 @@ from crawler.library.child import as_text, crawl_command, crawl_environment
 from crawler.library.results import Results, results
 from crawler.plan import output_directory
 from crawler.store.exports import SUMMARY
+from crawler.values import SHARD, find_shard
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -88,7 +89,12 @@ def fetch(
         code, last = _crawl(crawl_command(told, settings or {}, spider=spider), quiet=quiet)
     if code < 0 or code in _NO_RESULT:
         raise CrawlError(code, _message(last) or f"the crawl ended with exit code {code}")
-    return Fetched(directory, code, json.loads((directory / SUMMARY).read_bytes()))
+    return Fetched(directory, code, json.loads((directory / _summary(told.get("shard"))).read_bytes()))
+
+
+def _summary(shard: object) -> str:
+    """What the summary of that part is called, after a crawl that has read the same and found nothing wrong."""
+    return SUMMARY if shard is None else find_shard(SHARD.parse(shard), os.environ).file(SUMMARY)
 
 
 def _directory(urls: object, out: str | os.PathLike[str] | None) -> Path:

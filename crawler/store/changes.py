@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final
 
-from crawler.items import change_of, uuid_text
+from crawler.items import WHOLE, Shard, change_of, uuid_text
 from crawler.store.exports import replacing
 
 if TYPE_CHECKING:
@@ -39,10 +39,10 @@ def note_change(ledger: Ledger, record: Record) -> None:
     )
 
 
-def write_changes(ledger: Ledger, directory: Path) -> dict[str, int]:
+def write_changes(ledger: Ledger, directory: Path, shard: Shard = WHOLE) -> dict[str, int]:
     """Write changes.jsonl, a line for each; returns how many there are of each kind. Raises StoreError."""
     counts: dict[str, int] = {}
-    with replacing(directory / CHANGES) as file:
+    with replacing(directory / shard.file(CHANGES)) as file:
         for change, status, before, uuid, line, key, method, url, location, sha256 in ledger.each(_TOLD):
             counts[change] = counts.get(change, 0) + 1
             told = {

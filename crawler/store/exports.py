@@ -1,7 +1,7 @@
 """The small files beside the ledger: failed.jsonl, invalid.jsonl, summary.json, metrics.prom.
 
-Each is made anew from the ledger and replaces its predecessor whole, never in place: failed.jsonl may be
-the very list that is being read.
+Each part of a list has its own. Each is made anew from the ledger and replaces its predecessor whole, never
+in place: failed.jsonl may be the very list that is being read.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from crawler.exceptions import StoreError
+from crawler.items import WHOLE, Shard
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -41,18 +42,18 @@ WHERE c.outcome = 'invalid' AND c.uuid8 IS NULL ORDER BY c.list, c.line
 """
 
 
-def write_lists(ledger: Ledger, directory: Path, lists: Collection[int] | None) -> None:
+def write_lists(ledger: Ledger, directory: Path, lists: Collection[int] | None, shard: Shard = WHOLE) -> None:
     """Write failed.jsonl (a valid list of the calls that failed) and invalid.jsonl. Raises StoreError.
 
     lists: the rows of the list as it is now, read to its end, so that lines it no longer has are left out; None: of
     all.
     """
     ids = None if lists is None else json.dumps([*lists])
-    with replacing(directory / FAILED) as file:
+    with replacing(directory / shard.file(FAILED)) as file:
         for request, body, outcome, status, error in ledger.each(_FAILED_SQL, (ids, ids)):
             note = " ".join(str(part) for part in (outcome, status, error) if part is not None)
             file.write(json.dumps(list_line(json.loads(request), body, note), ensure_ascii=False) + "\n")
-    with replacing(directory / INVALID) as file:
+    with replacing(directory / shard.file(INVALID)) as file:
         for source, line, text, reason in ledger.each(_INVALID_SQL):
             where = {"source": source, "line": line} if source else {"line": line}
             file.write(json.dumps({**where, "text": text, "reason": reason}, ensure_ascii=False) + "\n")
@@ -77,15 +78,15 @@ def list_line(request: Mapping[str, Any], body: bytes | None, note: str) -> dict
     return line
 
 
-def write_summary(directory: Path, summary: Mapping[str, Any]) -> None:
+def write_summary(directory: Path, summary: Mapping[str, Any], shard: Shard = WHOLE) -> None:
     """Write summary.json. Raises StoreError."""
-    with replacing(directory / SUMMARY) as file:
+    with replacing(directory / shard.file(SUMMARY)) as file:
         file.write(json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
 
 
-def write_metrics(directory: Path, text: str) -> None:
+def write_metrics(directory: Path, text: str, shard: Shard = WHOLE) -> None:
     """Write metrics.prom, whole but not durable: it is old in ten seconds. Raises StoreError."""
-    with replacing(directory / METRICS, durable=False) as file:
+    with replacing(directory / shard.file(METRICS), durable=False) as file:
         file.write(text)
 
 

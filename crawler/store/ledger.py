@@ -9,22 +9,25 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import ExitStack, closing, contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
 
 from crawler.exceptions import OtherListError, StoreError
 from crawler.items import Outcome, Prior, Record
 from crawler.store import schema
+from crawler.store.asked import asked, has_more_than_its_row
 from crawler.store.schema import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from crawler.items import Entry, Ticket
+    from crawler.items import Ticket
 
 NAME: Final = "ledger.sqlite"
+
+Values: TypeAlias = "Sequence[object] | Mapping[str, object]"
 
 CACHE_KIB: Final = 8 * 1024
 """Page cache: holds the uuid index's inner pages for 50 million rows. Its leaves come from the system's cache at the
@@ -33,17 +36,17 @@ same speed: with 2 to 64 MiB, 3 million rows take the same time."""
 CHECKPOINT_PAGES: Final = 4096
 """WAL pages (16 MiB) between checkpoints: random index pages are then written back once for many batches."""
 
-_COLUMNS: Final = (
+COLUMNS: Final = (
     "uuid8", "uuid", "run", "checked", "state", "list", "line", "n", "parent", "key", "method", "url", "host",
     "final_url", "redirects", "outcome", "status", "http_version", "ip", "location", "bytes", "sha256",
     "file_digest", "content_type", "headers", "etag", "last_modified", "attempts", "started_at", "elapsed_ms",
     "waited_ms", "not_before", "error", "meta",
 )  # fmt: skip
-_INSERT: Final = f"INSERT INTO calls ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608  # names of columns only
+_INSERT: Final = f"INSERT INTO calls ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608  # names of columns only
 _KEPT: Final = ("uuid8", "uuid", "list", "line", "n", "parent")  # what a row keeps when its call is made again
-_REPLACED: Final = [name for name in _COLUMNS if name not in _KEPT]
+_REPLACED: Final = [name for name in COLUMNS if name not in _KEPT]
 _UPDATE: Final = f"UPDATE calls SET {', '.join(f'{name} = ?' for name in _REPLACED)} WHERE id = ?"  # noqa: S608  # names of columns only
-_KEEP_AT: Final = [index for index, name in enumerate(_COLUMNS) if name not in _KEPT]
+_KEEP_AT: Final = [index for index, name in enumerate(COLUMNS) if name not in _KEPT]
 _PRIOR: Final = (
     "SELECT id, uuid, outcome, status, checked, state, location, list, line, parent, etag, last_modified, sha256 "
     "FROM calls"
@@ -55,9 +58,9 @@ _encode = msgspec.json.Encoder().encode
 class Ledger:
     """An open ledger. `commit` and `write` belong to one thread, every other method to another one."""
 
-    def __init__(self, directory: Path, *, durable: bool) -> None:
+    def __init__(self, directory: Path, *, durable: bool, name: str = NAME) -> None:
         """Open or make the ledger. durable: whether a commit is to survive a power cut. Raises StoreError."""
-        self._path = directory / NAME
+        self._path = directory / name
         self._durable = durable
         if self._path.is_symlink():
             raise StoreError(f"ledger {self._path}: it is a link, which may lead anywhere")
@@ -138,7 +141,12 @@ class Ledger:
 
     # The writer's side
 
-    def write(self, sql: str, values: tuple[object, ...] = ()) -> int:
+    def written(self, sql: str, values: Values = ()) -> list[tuple[Any, ...]]:
+        """Like `query`, on the writer's side: also what the open transaction has written, and `other`."""
+        with self._errors():
+            return self._writer.execute(sql, values).fetchall()
+
+    def write(self, sql: str, values: Values = ()) -> int:
         """One statement, in the open transaction or its own; returns the new row's id, if it made one."""
         with self._errors():
             return self._writer.execute(sql, values).lastrowid or 0
@@ -155,6 +163,16 @@ class Ledger:
                 if self._writer.in_transaction:
                     self._writer.execute("ROLLBACK")
                 raise
+
+    @contextmanager
+    def beside(self, path: Path) -> Iterator[None]:
+        """Have another ledger at hand for statements of the writer's side, as `other`."""
+        with self._errors():
+            self._writer.execute("ATTACH ? AS other", (str(path),))
+            try:
+                yield
+            finally:
+                self._writer.execute("DETACH other")
 
     def record(self, record: Record, *, run: int, list_id: int | None, staged: bool) -> None:
         """Write one record's row, its children's pending rows, and what it takes to ask again."""
@@ -192,7 +210,7 @@ class Ledger:
             self._writer.execute("UPDATE calls SET state = ? WHERE id = ?", (state, ticket.row))
         else:
             entry = ticket.entry
-            values = dict.fromkeys(_COLUMNS)
+            values = dict.fromkeys(COLUMNS)
             values.update(
                 uuid8=_uuid8(ticket.uuid), uuid=ticket.uuid, run=run, checked=run, state=state, list=list_id,
                 line=entry.line, n=entry.n, method=entry.method, url=ticket.shown_url,
@@ -240,38 +258,6 @@ class Ledger:
 
     def close(self) -> None:
         self._close()  # the last connection: SQLite folds the WAL into the file
-
-
-def asked(ticket: Ticket) -> dict[str, Any]:
-    """What a call asked for, as JSON can hold it: enough to ask again. The body is kept beside it."""
-    optional = {
-        "callback": ticket.callback,
-        "errback": ticket.errback,
-        "cb_kwargs": dict(ticket.cb_kwargs),
-        "request_meta": dict(ticket.request_meta),
-    }
-    return asked_for(ticket.entry) | {name: value for name, value in optional.items() if value}
-
-
-def asked_for(entry: Entry) -> dict[str, Any]:
-    """The same of a line of a list."""
-    optional = {
-        "headers": [list(header) for header in entry.headers],
-        "id": entry.key,
-        "meta": dict(entry.meta),
-        "n": entry.n if entry.n > 1 else None,
-    }
-    return {"url": entry.url, "method": entry.method} | {name: value for name, value in optional.items() if value}
-
-
-def has_more_than_its_row(ticket: Ticket) -> bool:
-    """Whether a call asks for more than its row tells, so that it could not be made again from the row alone."""
-    entry = ticket.entry
-    return entry.method != "GET" or ticket.shown_url != entry.url or bool(asked(ticket).keys() - _TOLD or entry.body)
-
-
-_TOLD: Final = {"url", "method", "id", "meta"}
-"""What a row tells of a plain GET, as its name proves; a line's own request is found in the list."""
 
 
 def _json(value: object) -> str:

@@ -1,7 +1,8 @@
-"""The output directory as a place: made, probed, and held by one run at a time.
+"""The output directory as a place: made, probed, and held by one run at a time, or by the parts of one list.
 
-Owns the lock (the system's own, on the directory itself: a killed run leaves none) and the refusal of
-file systems on which neither the lock nor SQLite's WAL is safe. Knows nothing of what is stored.
+Owns the locks (the system's own, so that a killed run leaves none: the whole directory's is on the directory
+itself, a part's on a file of its own) and the refusal of file systems on which neither locks nor SQLite's WAL
+are safe. Knows nothing of what is stored.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from crawler.exceptions import OtherRunError, StoreError
+from crawler.items import WHOLE, Shard
 
 NETWORK_FILE_SYSTEMS: Final = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "fuse.sshfs", "fuse.s3fs"}
@@ -24,17 +26,27 @@ LEFT_BEHIND_S: Final = 2.0
 """How long we wait for the lock: the writer of a run that was killed ends with its last batch."""
 
 
-class Place:
-    """An output directory held by this process until `close`. fd: the open directory."""
+LOCK: Final = "ledger.lock"
+"""A part's lock, beside its ledger; that of the whole is the door, which one part at a time goes through."""
 
-    def __init__(self, directory: Path, fd: int) -> None:
+
+class Place:
+    """An output directory held by this process until `close`. fd: the open directory.
+
+    held: what has to be open for as long as anybody writes for this run, the directory included.
+    """
+
+    def __init__(self, directory: Path, fd: int, lock: int | None = None, door: int | None = None) -> None:
         self.directory = directory
         self.fd = fd
+        self.held = (fd,) if lock is None else (fd, lock)
+        self._door = door
 
     @classmethod
-    def take(cls, directory: Path) -> Self:
-        """Make *directory* if need be and hold it.
+    def take(cls, directory: Path, shard: Shard = WHOLE) -> Self:
+        """Make *directory* if need be and hold it: alone, or a part of it beside others of the same number.
 
+        A part is alone in it, but for parts that run already, until `let_in`.
         Raises OtherRunError when another run holds it, in which case nothing in it is changed, and
         StoreError when it cannot be made or written, or lies on a network file system.
         """
@@ -44,30 +56,76 @@ class Place:
         except OSError as exc:
             raise StoreError(f"output directory {directory}: {exc.strerror}") from exc
         try:
-            _lock(fd)
+            _lock(fd, fcntl.LOCK_SH if shard.is_part else fcntl.LOCK_EX)
             _refuse_network(directory, fd)
             _probe(directory, fd)
+            locks = _take_part(directory, fd, shard) if shard.is_part else ()
         except BlockingIOError as exc:
             os.close(fd)
-            raise OtherRunError(f"another run holds {directory}; wait for it, or stop it first") from exc
+            raise OtherRunError(
+                f"another run holds {directory}, or a part of it; wait for it, or stop it first"
+            ) from exc
         except OSError as exc:
             os.close(fd)
             raise StoreError(f"output directory {directory}: {exc.strerror}") from exc
-        except StoreError:
+        except (OtherRunError, StoreError):
             os.close(fd)
             raise
-        return cls(directory, fd)
+        return cls(directory, fd, *locks)
+
+    def let_in(self) -> None:
+        """Let the next part open its run."""
+        if self._door is not None:
+            os.close(self._door)
+            self._door = None
 
     def close(self) -> None:
-        os.close(self.fd)  # gives the lock back
+        self.let_in()
+        for fd in reversed(self.held):
+            os.close(fd)  # gives the lock back
 
 
-def _lock(fd: int) -> None:
+def _take_part(directory: Path, fd: int, shard: Shard) -> tuple[int, int]:
+    """Go through the door and take a part's lock; returns the lock and the door. Raises OtherRunError."""
+    opened = []
+    try:
+        opened.append(door := _open_lock(WHOLE, fd))
+        fcntl.flock(door, fcntl.LOCK_EX)  # an opening takes a moment; where records change hands, minutes
+        opened.insert(0, lock := _open_lock(shard, fd))
+        _hold(lock, f"another run holds part {shard} of {directory}; wait for it, or stop it first")
+        for name in os.listdir(fd):
+            other = Shard.of_file(name, LOCK)
+            if other is None or not other.is_part or other.count == shard.count:
+                continue
+            opened.append(theirs := _open_lock(other, fd))
+            at_one_time = f"parts that run at one time are of one number, and you gave {shard}"
+            _hold(theirs, f"another run holds part {other} of {directory}, and {at_one_time}")
+            os.close(opened.pop())
+    except BaseException:
+        for each in opened:
+            os.close(each)
+        raise
+    return lock, door
+
+
+def _open_lock(shard: Shard, fd: int) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.open(shard.file(LOCK), flags, 0o600, dir_fd=fd)
+
+
+def _hold(fd: int, otherwise: str) -> None:
+    try:
+        _lock(fd, fcntl.LOCK_EX)
+    except BlockingIOError as exc:
+        raise OtherRunError(otherwise) from exc
+
+
+def _lock(fd: int, kind: int) -> None:
     """Take the lock; raises BlockingIOError when another run keeps it for longer than a killed one could."""
     deadline_s = time.monotonic() + LEFT_BEHIND_S
     while True:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() >= deadline_s:
                 raise

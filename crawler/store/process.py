@@ -196,7 +196,7 @@ def serve(engine: socket.socket, orders: dict[str, Any]) -> None:
 def _serve(engine: socket.socket, orders: dict[str, Any]) -> None:
     place = Place(Path(orders["directory"]), orders["lock"])
     durability = orders["durability"]
-    with closing(Ledger(place.directory, durable=durability != "process")) as ledger:
+    with closing(Ledger(place.directory, durable=durability != "process", name=orders["ledger"])) as ledger:
         committer = Committer(
             Files(place, durability), ledger, run=orders["run"], list_id=orders["list_id"], raw=orders["raw"],
             levels=orders["levels"], changes=orders["changes"],

@@ -21,6 +21,7 @@ from crawler.items import uuid_text
 from crawler.store import schema
 from crawler.store.envelope import read_envelope
 from crawler.store.ledger import NAME
+from crawler.store.ledgers import ledgers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,6 +53,11 @@ _DIGESTS: Final = ("sha256", "file_digest")
 def open_ledger(out: Path) -> Iterator[sqlite3.Connection]:
     """A connection that only reads, in a transaction of its own. Raises OtherListError and StoreError."""
     path = out / NAME
+    if parts := [shard for shard in ledgers(out) if shard.is_part]:
+        raise OtherListError(
+            f"{out} is in parts (shard={parts[0]}, and {len(parts) - 1:,} more): run the list once without shard=, "
+            "which brings their records together and fetches what is left"
+        )
     if not path.is_file() or path.is_symlink():
         raise OtherListError(f"{out}: expected an output directory, with a {NAME} in it")
     try:

@@ -18,7 +18,7 @@ from crawler.sources import SHAPING
 from crawler.store.schema import State
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from crawler.sources import Fingerprint
     from crawler.store.files import Files
@@ -92,7 +92,7 @@ def now(plus_s: float = 0.0) -> str:
 
 def begin(ledger: Ledger, start: Start) -> Begun:
     """Write the run down. Raises OtherListError when the directory belongs to another list or job."""
-    _own(ledger, start)
+    own(ledger, start)
     last = ledger.query("SELECT max(started_at) FROM runs")[0][0]
     redo = ledger.query("SELECT redo_base, redo_done FROM runs WHERE redo = ? ORDER BY id DESC LIMIT 1", (start.redo,))
     with ledger.transaction():
@@ -231,7 +231,19 @@ def _identity(ledger: Ledger) -> dict[str, str | None]:
     return json.loads(found[0][0]) if found else {}
 
 
-def _own(ledger: Ledger, start: Start) -> None:
+def introduce(ledger: Ledger, others: Iterable[Path]) -> None:
+    """Tell a new ledger what others of the same directory know of it: whose it is, how far limits are used up."""
+    for path in others:
+        if owner(ledger) is not None:
+            return
+        if not path.is_symlink():
+            with ledger.beside(path):
+                if ledger.written("PRAGMA other.user_version")[0][0]:  # else one that was killed before it began
+                    ledger.write("INSERT OR IGNORE INTO about SELECT * FROM other.about")
+
+
+def own(ledger: Ledger, start: Start) -> None:
+    """Write down whose directory this is, if nobody has. Raises OtherListError when it is another list's or job's."""
     before = _identity(ledger)
     if not before:
         with ledger.transaction():

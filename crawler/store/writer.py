@@ -17,6 +17,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from crawler.exceptions import ApiFetchError, StoreError
+from crawler.store.ledger import NAME
 from crawler.store.messages import About, Answer, Call, Committed, Frames, Message, Moved, Put, Second, Sent, pieces
 from crawler.store.process import BATCH_BYTES, BATCH_RECORDS
 
@@ -58,6 +59,7 @@ class Orders:
     raw: bool
     levels: int
     changes: bool = False
+    ledger: str = NAME
 
 
 class Writer:
@@ -237,17 +239,18 @@ class Writer:
 
 
 def spawn(place: Place, orders: Orders, their_socket: int) -> subprocess.Popen[bytes]:
-    """Start the process; its number of their socket, and the lock, are those of ours."""
+    """Start the process; its number of their socket, and the locks, are those of ours."""
     told = {
         "directory": str(place.directory), "lock": place.fd, "socket": their_socket, "durability": orders.durability,
         "run": orders.run, "list_id": orders.list_id, "raw": orders.raw, "levels": orders.levels,
         "changes": orders.changes,
+        "ledger": orders.ledger,
     }  # fmt: skip
     # -P: a folder called crawler where the command runs is not this one. The path holds the egg under scrapyd.
     return subprocess.Popen(  # ourselves
         [sys.executable, "-P", "-c", MAIN, json.dumps(told)],
         stdin=subprocess.DEVNULL,
-        pass_fds=(their_socket, place.fd),
+        pass_fds=(their_socket, *place.held),
         start_new_session=True,  # Ctrl-C is the engine's
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},  # noqa: PTH109
     )

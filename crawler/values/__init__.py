@@ -10,6 +10,7 @@ from crawler.values.hosts import HOSTS, Hosts, host_of
 from crawler.values.idempotency import IDEMPOTENCY_KEY, KeyHeader
 from crawler.values.kinds import COMMAND, METHODS, SWITCH, TEXT, UMASK, VARIABLES, Kind, choice, seconds, size, whole
 from crawler.values.pairs import HEADERS, PARAMS, UNPRINTABLE, Pairs
+from crawler.values.parts import SHARD, find_shard
 from crawler.values.places import DATA, FORMAT, METHOD, OUT, TEMPLATE, URLS
 from crawler.values.workers import AUTO, WORKERS, AtMost
 
@@ -27,6 +28,7 @@ __all__ = [
     "OUT",
     "PARAMS",
     "REDO",
+    "SHARD",
     "STATUSES",
     "SWITCH",
     "TEMPLATE",
@@ -46,6 +48,7 @@ __all__ = [
     "Redo",
     "Tolerance",
     "choice",
+    "find_shard",
     "host_of",
     "is_json",
     "seconds",
