@@ -54,6 +54,25 @@ def test_the_egg_says_its_version_its_needs_and_its_settings(egg: Path) -> None:
     assert "settings = crawler.settings" in ZipFile(egg).read("EGG-INFO/entry_points.txt").decode()
 
 
+# What deploy/ has
+
+
+def test_the_image_is_made_of_files_that_are_there_and_runs_as_nobody_special() -> None:
+    steps = (PROJECT / "deploy" / "Dockerfile").read_text().splitlines()
+    copied = [line.split()[1] for line in steps if line.startswith("COPY ")]
+    assert copied
+    assert [name for name in copied if not (PROJECT / name).exists()] == []
+    let_in = (PROJECT / "deploy" / "Dockerfile.dockerignore").read_text().splitlines()
+    assert {f"!{name}" for name in copied} == {line for line in let_in if line.startswith("!")}
+    assert [line for line in steps if line.startswith("USER ")] == ["USER 10001"]
+
+
+def test_the_job_of_kubernetes_has_as_many_pods_as_the_list_has_parts() -> None:
+    manifest = (PROJECT / "deploy" / "kubernetes-job.yaml").read_text()
+    (completions,) = re.findall(r"completions: (\d+)", manifest)
+    assert re.findall(r"shard=auto/(\d+)", manifest) == [completions]
+
+
 # The lists of requirements
 
 
