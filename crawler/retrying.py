@@ -13,7 +13,7 @@ from scrapy.downloadermiddlewares.retry import get_retry_request
 from scrapy.exceptions import CannotResolveHostError, DownloadConnectionRefusedError
 
 from crawler.items import HOST, IDEMPOTENT, NOT_BEFORE, REFUSALS, TICKET, Outcome
-from crawler.pacing import AgainRule, Cause, Ending, backoffs
+from crawler.pacing import MOST_EXCUSED, AgainRule, Cause, Ending, backoffs
 
 if TYPE_CHECKING:
     from scrapy import Request
@@ -52,8 +52,11 @@ class Retrying:
         if not self._is_on or meta.get("dont_retry"):
             return None
         most = meta.get("max_retry_times")
-        is_excused = ending.is_pushback and not ending.is_refusal and self._is_excused(request)
-        refusals = meta.get(REFUSALS, 0) + is_excused
+        refusals = meta.get(REFUSALS, 0)
+        is_excused = (
+            ending.is_pushback and not ending.is_refusal and refusals < MOST_EXCUSED and self._is_excused(request)
+        )
+        refusals += is_excused
         is_keyed = self._key_header is not None and self._key_header.is_in(request.headers)
         most = self._rule.most(
             ending, method=request.method, arrived=not is_keyed and not _is_unsent(reason),

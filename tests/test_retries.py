@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from scrapy.exceptions import DownloadFailedError, DownloadTimeoutError, IgnoreR
 from scrapy.http import Response
 from scrapy.utils.test import get_crawler
 
-from crawler.items import NOT_BEFORE, REFUSALS
+from crawler.items import HOST, NOT_BEFORE, REFUSALS
+from crawler.pacing import MOST_EXCUSED, Cause, Ending, Policy, Traffic
 from crawler.retries import RetryMiddleware
 
 URL = "http://api.test/1"
@@ -101,6 +103,23 @@ def test_only_refusals_are_counted_as_such() -> None:
     assert refused is not None
     assert failed is not None
     assert (refused.meta[REFUSALS], REFUSALS in failed.meta) == (1, False)
+
+
+def test_an_outage_excuses_a_call_so_often_and_no_more() -> None:
+    """The last call of a list that always fails looks like an outage: nothing is left that could succeed."""
+    by, _ = middleware(RETRY_TIMES=2)
+    traffic: Traffic[Request] = Traffic(Policy(per_host=20))
+    for number in range(10):
+        call = traffic.started("api.test", number, thing=Request(URL), retry=False)
+        traffic.ended("api.test", call, number + 0.1, Ending(failed=Cause.NETWORK) if number else Ending(status=200))
+    assert traffic.excuses("api.test")
+    by._retrying._crawler.spider.run = SimpleNamespace(traffic=traffic)  # type: ignore[union-attr]
+    request: Request | None = Request(URL, meta={HOST: "api.test"})
+    tries = 0
+    while request is not None:
+        tries += 1
+        request = by.process_exception(request, DownloadFailedError("the connection was reset"))
+    assert tries == 1 + MOST_EXCUSED + 2
 
 
 def test_the_stats_are_scrapys() -> None:

@@ -4,7 +4,7 @@ Owns: every decision about time. Time, randomness and headers come in as values;
 no request; what it keeps in queues is anything.
 """
 
-from crawler.pacing.again import AgainRule
+from crawler.pacing.again import MOST_EXCUSED, AgainRule
 from crawler.pacing.backoff import BACKOFFS, Backoff, Cause, backoffs, cause_of, outage, shut_out
 from crawler.pacing.budget import RetryBudget
 from crawler.pacing.ending import Ending, read_ending
@@ -21,6 +21,7 @@ from crawler.pacing.traffic import Stop, Traffic
 
 __all__ = [
     "BACKOFFS",
+    "MOST_EXCUSED",
     "RATE",
     "AgainRule",
     "Backoff",

@@ -18,6 +18,11 @@ MOST_TRIES: Final = 20
 """Tries of one call that is refused each time. With rests up to a minute they take 15 minutes without a
 Retry-After, and days with one; whoever refuses for longer does not mean `later`."""
 
+MOST_EXCUSED: Final = 10
+"""Tries of one call that its host's outage excuses. One bad call at the end of a list looks like an outage, since
+nothing else is left that could succeed: with probes some seconds apart it costs half a minute, not the run. In a
+real outage the probes are shared out among as many calls as were on their way."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgainRule:
