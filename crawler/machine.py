@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import stat
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -23,6 +24,10 @@ logger = logging.getLogger("apifetch")
 
 MOST_BYTES: Final = 1 << 20
 """Of a file that is read: 256 groups for each of a few windows are some 30 kB."""
+
+TRIES: Final = 500
+BUSY_S: Final = 0.002
+"""A second for what takes others a tenth of a millisecond; then each has its own."""
 
 
 def state_folder(environ: Mapping[str, str]) -> Path | None:
@@ -77,6 +82,27 @@ class Board:
         finally:
             fcntl.flock(fd, fcntl.LOCK_UN)
         return True
+
+    def steady_clock(self, boot: str | None) -> Callable[[float], float]:
+        """Give the seconds since 1970 for a time of the monotonic clock, alike for all: as the first since boot saw it.
+
+        The monotonic clock is one for all processes; the other one may be set, by a day, in the midst of a run.
+        """
+        found: dict[str, float] = {}
+
+        def agree(state: dict[str, Any]) -> None:
+            known = state.get("offset_s")
+            if boot is None or state.get("boot") != boot or not isinstance(known, float):
+                state.clear()
+                state.update(boot=boot, offset_s=time.time() - time.monotonic())
+            found["offset_s"] = state["offset_s"]
+
+        for _ in range(TRIES):
+            if self.exchange("", agree):
+                break
+            time.sleep(BUSY_S)
+        offset_s = found.get("offset_s", time.time() - time.monotonic())
+        return lambda now_s: now_s + offset_s
 
     def close(self) -> None:
         for fd in (*self._files.values(), self._fd):

@@ -254,7 +254,7 @@ class Crawl:
             stderr.open("wb") as stderr_file,
         ):
             what_it_reads = stdin_file if isinstance(stdin, bytes) else stdin
-            if self._nursery is not None and not within:
+            if self._nursery is not None and not within and "LD_PRELOAD" not in env:  # which a fork does not see
                 process = self._nursery.start(
                     words, cwd=cwd, env=env, stdin=what_it_reads, out=stdout_file, err=stderr_file
                 )

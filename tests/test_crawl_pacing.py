@@ -93,7 +93,7 @@ def test_posts_go_at_the_rate_too(crawl: Crawl) -> None:
         (crawl.cwd / "calls.jsonl").write_text("".join(lines))
         audit(crawl("calls.jsonl", rate="50/s"), 0)
     assert len(server.heard) == 20
-    assert most_in(when(server), 0.2) <= 11
+    assert most_in(when(server), 0.2) <= 13  # ten, one at the edge, and two that were late on their way
 
 
 def test_a_day_that_is_used_up_ends_the_run_and_the_next_one_knows(crawl: Crawl) -> None:
@@ -254,7 +254,7 @@ def slots_of(slots: int, latency_s: float) -> Callable[[Heard], Says]:
 def test_auto_finds_how_many_calls_an_api_serves_and_keeps_it_for_the_next_run(crawl: Crawl) -> None:
     """30 slots of 50 ms. The machine may be busy, so the number is not exact here; tests/proofs/auto.py measures it."""
     with Scripted(slots_of(30, 0.05)) as server:
-        urls = [server.url(f"/{n}") for n in range(1_000)]
+        urls = [server.url(f"/{n}") for n in range(1_800)]
         result = crawl(urls, workers="auto", settings={"APIFETCH_WORKERS_MAX": 400})
         summary = audit(result, 0)
         assert summary["arguments"]["workers"] == "auto"

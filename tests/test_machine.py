@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,18 @@ def test_what_one_writes_the_other_reads(tmp_path: Path) -> None:
     assert known(other, "h") == {}
     assert {path.stat().st_mode & 0o777 for path in (tmp_path / "hosts").iterdir()} == {0o600}
     one.close()
+
+
+def test_all_have_the_clock_of_the_first_since_boot_whoever_sets_the_other_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = opened(tmp_path / "hosts"), opened(tmp_path / "hosts")
+    first = one.steady_clock("a")
+    assert abs(first(time.monotonic()) - time.time()) < 5
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() - 86_400)
+    assert other.steady_clock("a")(100.0) == first(100.0)
+    assert other.steady_clock("b")(100.0) - first(100.0) == pytest.approx(-86_400, abs=5)
 
 
 def test_while_another_is_at_it_nobody_waits_and_a_kill_gives_it_free(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import time
 from typing import TYPE_CHECKING, Final
 
 import scrapy
@@ -20,6 +19,7 @@ from crawler.pacing import Policy, Shared, backoffs, outage, shut_out
 from crawler.plan import ANY_NUMBER, Plan, output_directory, shape_of
 from crawler.secrets import only_names
 from crawler.sources import SHAPING
+from crawler.store.runs import boot_id
 from crawler.store.space import Floor
 from crawler.values import AUTO, AtMost
 
@@ -99,7 +99,7 @@ def _shared(settings: BaseSettings) -> Shared | None:
     if settings.get("APIFETCH_RATE") is None or settings["APIFETCH_SHARED_RATE"] == "off":
         return None
     board = Board.open(state_folder(os.environ))
-    return None if board is None else Shared(board.exchange, lambda now_s: now_s - time.monotonic() + time.time())
+    return None if board is None else Shared(board.exchange, board.steady_clock(boot_id()))
 
 
 def _shown(row: Argument, value: object) -> object:

@@ -31,6 +31,9 @@ _ERASE: Final = f"url = '', {', '.join(f'{name} = NULL' for name in _EMPTIED)}"
 _ERASED: Final = (Outcome.ERASED, State.SETTLED)
 _BLOCK: Final = bytes(1 << 20)
 
+RETOLD: Final = ("report.html", "changes.jsonl")
+"""Files that repeat what the ledger holds, and that no run needs."""
+
 
 @dataclass(slots=True)
 class Forgotten:
@@ -59,6 +62,8 @@ def forget(place: Place, ledger: Ledger, uuids: Iterable[bytes], *, levels: int)
         for ok in (True, False):
             for ending in ("", STAGED, PARTIAL, STAGED + PARTIAL):
                 done.files += _shred(place, location(uuid_text(uuid), ok=ok, levels=levels) + ending)
+    for name in RETOLD:
+        _shred(place, name)
     ledger.write("PRAGMA secure_delete = 1")  # what an update frees is overwritten with zeros
     with ledger.transaction():
         for uuid, row in known.items():

@@ -23,6 +23,7 @@ import pytest
 
 from crawler.items import Outcome, Ticket
 from crawler.run import Run
+from crawler.sources import Shape
 from crawler.store import ledger, process, writer
 from tests.stored import ORIGIN, Answer, InThread, answered, make_plan, ticket
 
@@ -51,7 +52,8 @@ class History:
     def plan(self, folder: Path, run: int) -> Plan:
         lines = self.lines if run < len(REDOS) - 1 else self.lines * 5 // 4
         return make_plan(
-            folder, redo=REDOS[run], durability=self.durability, urls=str(write_lines(folder, lines)), format="jsonl",
+            folder, redo=REDOS[run], durability=self.durability, urls=str(write_lines(folder, lines)),
+            shape=Shape(format="jsonl"),
             out=folder / OUT,
         )  # fmt: skip
 
