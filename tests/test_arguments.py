@@ -27,8 +27,6 @@ from crawler.exceptions import ArgumentError
 from crawler.values import AtMost
 
 PROJECT = Path(__file__).parent.parent
-READY = [row for row in ARGUMENTS if row.ready]
-PLANNED = [row for row in ARGUMENTS if not row.ready]
 VALID = {
     "urls": "list.csv", "format": "csv.gz", "column": "link", "template": "https://h/{id}", "method": "PUT",
     "data": '{"a": {id}}', "headers": '{"X": "a"}', "params": '{"a": 1}',
@@ -49,7 +47,7 @@ VALID = {
     "APIFETCH_CLIENT_KEY": "me.key", "APIFETCH_PROGRESS": "off", "APIFETCH_PROGRESS_S": "5",
     "APIFETCH_WORKERS_MAX": "50", "APIFETCH_SHARED_RATE": "off",
 }  # fmt: skip
-"""For everything that is built, a value that is not the default."""
+"""For everything, a value that is not the default."""
 
 LATER = {"urls": "s3://h/list.txt", "out": "s3://b/p"}
 
@@ -153,17 +151,17 @@ def test_no_name_and_no_setting_is_there_twice() -> None:
 
 
 def test_every_argument_that_is_built_is_tried_below() -> None:
-    assert set(VALID) == {row.name for row in (*READY, *SETTINGS)}
+    assert set(VALID) == {row.name for row in (*ARGUMENTS, *SETTINGS)}
 
 
-@named(READY)
+@named(ARGUMENTS)
 def test_an_argument_sets_its_setting(row: Argument) -> None:
     typed = read({row.name: VALID[row.name]})[row.setting]
     assert typed == row.parse(VALID[row.name])
     assert typed != row.default
 
 
-@named([*READY, *SETTINGS])
+@named([*ARGUMENTS, *SETTINGS])
 def test_a_setting_holds_text_or_the_typed_value(row: Argument) -> None:
     typed = row.parse(VALID[row.name])
     for value in (VALID[row.name], typed):
@@ -202,26 +200,18 @@ def test_none_in_the_settings_says_nothing() -> None:
 # Wrong values
 
 
-@named(READY)
+@named(ARGUMENTS)
 def test_a_wrong_value_is_named_with_its_argument_and_what_was_expected(row: Argument) -> None:
     shown = "'***'" if row.private else "''"
     assert message(said={row.name: ""}).startswith(f"{row.name}={shown}: expected {row.expected}")
 
 
-@named([*READY, *SETTINGS])
+@named([*ARGUMENTS, *SETTINGS])
 def test_a_wrong_value_of_a_setting_is_named_with_the_setting(row: Argument) -> None:
     shown = "'***'" if row.private else "''"
     for how in ("s", "settings"):
         expected = f"{row.setting}={shown}: expected {row.expected}"
         assert message(**{how: {row.setting: ""}}).startswith(expected)
-
-
-@named(PLANNED)
-def test_an_argument_that_is_not_built_yet_says_so(row: Argument) -> None:
-    expected = "='1': expected nothing so far (not yet: it is planned, not built)"
-    assert message(said={row.name: "1"}) == row.name + expected
-    assert message(settings={row.setting: "1"}) == row.setting + expected
-    assert row.setting not in read()
 
 
 @pytest.mark.parametrize(("name", "value"), LATER.items())
@@ -250,7 +240,7 @@ def test_an_unknown_argument_is_told_the_nearest_known_one(name: str, nearest: s
 def test_an_unknown_argument_that_resembles_none_is_told_them_all() -> None:
     text = message(said={"zzz": "5"})
     assert text.startswith("zzz='5': expected an argument that exists (there are urls, format, ")
-    assert all(row.name in text for row in READY)
+    assert all(row.name in text for row in ARGUMENTS)
 
 
 def test_arguments_of_scrapyd_and_of_a_subclass_pass_and_are_left_out() -> None:
@@ -320,14 +310,14 @@ OTHER = {
 """A second value where the default is none."""
 
 
-@named([row for row in READY if row.name not in {"echo", "expect"}])  # which have only one value
+@named([row for row in ARGUMENTS if row.name not in {"echo", "expect"}])  # which have only one value
 def test_what_the_command_line_says_differently_twice_is_refused(row: Argument) -> None:
     text = message(said={row.name: VALID[row.name]}, s={row.setting: OTHER.get(row.name, row.default)})
     assert text.startswith(f"{row.name}=")
     assert f"the same as -s {row.setting}=" in text
 
 
-@named(READY)
+@named(ARGUMENTS)
 def test_what_the_command_line_says_equally_twice_is_fine(row: Argument) -> None:
     typed = row.parse(VALID[row.name])
     assert read({row.name: VALID[row.name]}, s={row.setting: VALID[row.name]})[row.setting] == typed
@@ -339,7 +329,7 @@ def test_equal_is_what_means_the_same() -> None:
     assert read({"workers": "5"}, s={"CONCURRENT_REQUESTS": "05"})["CONCURRENT_REQUESTS"] == 5
 
 
-@named(READY)
+@named(ARGUMENTS)
 def test_an_argument_overrules_the_settings_file(row: Argument) -> None:
     """A wrong value there too: nobody uses it."""
     assert read({row.name: VALID[row.name]}, settings={row.setting: ""})[row.setting] == row.parse(VALID[row.name])
@@ -425,11 +415,10 @@ def test_the_page_is_what_the_module_writes() -> None:
 
 
 @named(ARGUMENTS)
-def test_every_argument_is_on_the_page_and_marked_when_it_is_not_built(row: Argument) -> None:
+def test_every_argument_is_on_the_page(row: Argument) -> None:
     [line] = [line for line in arguments_page().splitlines() if line.startswith(f"| `{row.name}` |")]
     assert f"`{row.setting}`" in line
     assert row.default_text in line
-    assert ("**Not yet.**" in line) is not row.ready
 
 
 @named(SETTINGS)

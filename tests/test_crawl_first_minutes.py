@@ -69,4 +69,4 @@ def test_the_help_of_crawl_has_every_argument(capsys: pytest.CaptureFixture[str]
     command.add_options(parser)
     shown = parser.format_help()
     for row in ARGUMENTS:
-        assert (f"\n  {row.name:<11} " in shown) is row.ready
+        assert f"\n  {row.name:<11} " in shown

@@ -89,15 +89,7 @@ In the order in which they are decided, over the present list and not only this 
 
 def arguments_page() -> str:
     """Give the whole of docs/arguments.md."""
-    arguments = (
-        (
-            f"`{row.name}`",
-            f"`{row.setting}`",
-            row.default_text,
-            row.help if row.ready else f"**Not yet.** {row.help}",
-        )
-        for row in ARGUMENTS
-    )
+    arguments = ((f"`{row.name}`", f"`{row.setting}`", row.default_text, row.help) for row in ARGUMENTS)
     settings = ((f"`{row.setting}`", row.default_text, row.help) for row in SETTINGS)
     codes = ((str(code.value), meaning) for code, meaning in EXIT_CODES.items())
     return "".join(

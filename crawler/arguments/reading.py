@@ -61,11 +61,9 @@ def read_arguments(
         held = configured.get(row.setting)
         if held is not None and held.value is None:
             held = None
-        value = _value(row, own.get(row.name), held)
+        values[row.setting] = _value(row, own.get(row.name), held)
         if row.name in own or (held is not None and held.explicit):
             said.add(row.name)
-        if row.ready:
-            values[row.setting] = value
     if values["CONCURRENT_REQUESTS"] == AUTO:
         values["CONCURRENT_REQUESTS"] = AtMost(values["APIFETCH_WORKERS_MAX"])
     if values["CONCURRENT_REQUESTS_PER_DOMAIN"] is None:
@@ -83,14 +81,14 @@ _KNOWN: Final = {name: row for row in (*ARGUMENTS, *SETTINGS) for name in (row.s
 
 
 def _refuse_unknown(own: Mapping[str, str], declared: Collection[str]) -> None:
-    names = {row.name: row.ready for row in ARGUMENTS}
+    names = [row.name for row in ARGUMENTS]
     for name in own:
         if name in names:
             continue
         near = difflib.get_close_matches(name.lower(), [*_KNOWN, *declared], n=1)
         meant = _KNOWN.get(near[0]) if near else None
         hint = f"did you mean {meant.flag if meant else '-a ' + near[0]}?" if near else "there are "
-        hint += "" if near else ", ".join(name for name, ready in names.items() if ready)
+        hint += "" if near else ", ".join(names)
         # what is misspelt may hold a secret all the same
         private = is_key_name(name) or (meant is not None and meant.private)
         raise ArgumentError(name, STARS if private else mask_url(own[name]), f"an argument that exists ({hint})")

@@ -20,7 +20,7 @@ class Argument:
 
     name: what stands after -a; the setting's own name when there is no argument. default: typed;
     default_text: for people. parse: raises ValueError; expected: ends the sentence "expected ...".
-    ready: whether it is built. private: its value is not repeated in messages.
+    private: its value is not repeated in messages.
     """
 
     name: str
@@ -30,7 +30,6 @@ class Argument:
     parse: Callable[[object], Any]
     expected: str
     help: str
-    ready: bool = True
     private: bool = False
 
     @property
@@ -51,24 +50,13 @@ class Argument:
         return STARS if self.private else mask_url(value) if isinstance(value, str) else value
 
 
-def ready(
+def row(
     name: str, kind: Kind, says: str, *,
     default: str = "", note: str = "none", setting: str = "", private: bool = False,
 ) -> Argument:  # fmt: skip
-    """Give a row that is built. default: as text; without one it is None, which *note* explains."""
+    """Give a row. default: as text; without one it is None, which *note* explains."""
     return Argument(
         name=name, setting=setting or f"APIFETCH_{name.upper()}", help=says, private=private,
         default=kind.parse(default) if default else None, default_text=f"`{default}`" if default else note,
         parse=kind.parse, expected=kind.expected,
     )  # fmt: skip
-
-
-def planned(name: str, says: str, *, note: str = "none") -> Argument:
-    return Argument(
-        name=name, setting=f"APIFETCH_{name.upper()}", help=says, ready=False,
-        default=None, default_text=note, parse=_refuse, expected="nothing so far",
-    )  # fmt: skip
-
-
-def _refuse(_value: object) -> Any:
-    raise ValueError("not yet: it is planned, not built")

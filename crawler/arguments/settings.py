@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from crawler.arguments.rows import ready
+from crawler.arguments.rows import row
 from crawler.values import (
     COMMAND,
     IDEMPOTENCY_KEY,
@@ -19,124 +19,124 @@ from crawler.values import (
 )
 
 SETTINGS: Final = (
-    ready(
+    row(
         "APIFETCH_DURABILITY", choice("process", "batch", "strict"), default="batch",
         setting="APIFETCH_DURABILITY",
         says="what a record that says ok survives: `process`: the end of the program, however it comes; "
         "`batch`: a power cut too, by one sync for all that is queued; `strict`: the same, by one per file",
     ),
-    ready(
+    row(
         "APIFETCH_FOLDER_LEVELS", whole(0, 2), default="1", setting="APIFETCH_FOLDER_LEVELS",
         says="levels of folders, 256 in each, between `responses/` and its files",
     ),
-    ready(
+    row(
         "APIFETCH_MIN_FREE_BYTES", size(0), default="128MiB", setting="APIFETCH_MIN_FREE_BYTES",
         says="what must stay free on the output's disk: with less a run does not begin, or ends with exit code 3 while "
         "what it holds can still be stored (64 MiB may wait for the disk, and the ledger's log has 16); 0: anything",
     ),
-    ready(
+    row(
         "APIFETCH_MIN_FREE_INODES", whole(0), default="2048", setting="APIFETCH_MIN_FREE_INODES",
         says="the same of files: 1,024 records may wait for the disk, and each may need a folder",
     ),
-    ready(
+    row(
         "APIFETCH_BODIES_IN_FLIGHT_BYTES", size(2**20), default="256MiB", setting="APIFETCH_BODIES_IN_FLIGHT_BYTES",
         says="bytes of bodies, from their arrival until they are on disk, that are held at once: beyond it all calls "
         "but one wait, and the time does not count towards their `timeout` (libcurl's handler)",
     ),
-    ready(
+    row(
         "APIFETCH_DRAIN_S", seconds(zero=True), default="5", setting="APIFETCH_DRAIN_S",
         says="seconds that calls in flight get to finish after a signal to stop",
     ),
-    ready(
+    row(
         "APIFETCH_MAX_WAIT", seconds(zero=True), default="300", setting="APIFETCH_MAX_WAIT",
         says="seconds that a run waits for an API that says when to come back; for more it ends with exit code "
         "75 once nothing else is left to do",
     ),
-    ready(
+    row(
         "APIFETCH_SHARED_RATE", choice("on", "off"), default="on", setting="APIFETCH_SHARED_RATE",
         says="`on`: all runs of one user on this machine keep to `rate` together; `off`: each by itself",
     ),
-    ready(
+    row(
         "APIFETCH_WORKERS_MAX", whole(1, 10_000), default="1000", setting="APIFETCH_WORKERS_MAX",
         says="the most concurrent requests that `workers=auto` tries; each holds a connection",
     ),
-    ready(
+    row(
         "APIFETCH_RETRY_METHODS", METHODS, setting="APIFETCH_RETRY_METHODS", note="none",
         says="methods, as `POST,PATCH`, that are retried although the call may have been carried out",
     ),
-    ready(
+    row(
         "APIFETCH_IDEMPOTENCY_KEY", IDEMPOTENCY_KEY, setting="APIFETCH_IDEMPOTENCY_KEY", note="off",
         says="`on`: calls that are not idempotent (POST, PATCH) carry `Idempotency-Key: \"UUID\"`, the record's own, "
         "and are repeated as others are; the name of a header: the same in that header, without quotes",
     ),
-    ready(
+    row(
         "APIFETCH_RETRY_BASE_S", seconds(zero=False), default="1", setting="APIFETCH_RETRY_BASE_S",
         says="seconds that the first retry waits at the most; each further one waits up to twice as long",
     ),
-    ready(
+    row(
         "APIFETCH_RETRY_CAP_S", seconds(zero=False), default="60", setting="APIFETCH_RETRY_CAP_S",
         says="seconds that any retry waits at the most, unless the API asks for more",
     ),
-    ready(
+    row(
         "APIFETCH_SECRET_COMMAND", COMMAND, setting="APIFETCH_SECRET_COMMAND", private=True,
         says="a command that prints lines `NAME=VALUE`, in which `${NAME}` is looked up first; run at the start, and "
         "again when credentials are refused",
     ),
-    ready(
+    row(
         "APIFETCH_ADDRESSES", choice("list", "public", "any"), default="list", setting="APIFETCH_ADDRESSES",
         says="what a call may be connected to: `list`: whatever the line's host resolves to, and no redirect and no "
         "later answer of the name server leads further in (others are `forbidden_address`); `public`: public "
         "addresses; `any`. But for `any`, never link-local and metadata addresses",
     ),
-    ready(
+    row(
         "APIFETCH_FAIL_EARLY", whole(0), default="50", setting="APIFETCH_FAIL_EARLY",
         says="calls at the beginning after which the run stops when all were answered by one host, and failed, with "
         "the same status; 0: never",
     ),
-    ready(
+    row(
         "APIFETCH_REFUSED_WINDOW", whole(0, 1000), default="50", setting="APIFETCH_REFUSED_WINDOW",
         says="calls in a row that a host answers with 401 or 403, after which the credentials are read again and "
         "tried; 401 for what the arguments say does it at once; 0: never, they are answers as others are",
     ),
-    ready(
+    row(
         "APIFETCH_PROGRESS", choice("auto", "bar", "lines", "off"), default="auto", setting="APIFETCH_PROGRESS",
         says="what shows how far a run is: a `bar` on the terminal, or `lines` in the log; `auto`: the bar where "
         "the standard error output is a terminal and there is no LOG_FILE",
     ),
-    ready(
+    row(
         "APIFETCH_PROGRESS_S", seconds(zero=False), default="30", setting="APIFETCH_PROGRESS_S",
         says="seconds between two of those lines",
     ),
-    ready(
+    row(
         "APIFETCH_RETRY_REJECTED", SWITCH, default="off", setting="APIFETCH_RETRY_REJECTED",
         says="`on`: what `expect` or `ok_if` reject is retried as a 500 is, before it is `rejected`",
     ),
-    ready(
+    row(
         "APIFETCH_UMASK", UMASK, default="077", setting="APIFETCH_UMASK",
         says="the permissions that are taken from what a run writes, in octal: `077` leaves its owner's only",
     ),
-    ready(
+    row(
         "APIFETCH_HTTP_HANDLER", TEXT, setting="APIFETCH_HTTP_HANDLER",
         note="libcurl's where pycurl is installed, else Scrapy's own",
         says="the download handler that does the calls, by its dotted path",
     ),
-    ready(
+    row(
         "APIFETCH_HTTP", choice("auto", "1.1", "2"), default="auto", setting="APIFETCH_HTTP",
         says="the version of HTTP: `auto` is the best both sides speak over TLS, 1.1 without it",
     ),
-    ready(
+    row(
         "APIFETCH_CONNECT_S", seconds(zero=False), default="10", setting="APIFETCH_CONNECT_S",
         says="seconds for a connection: name, TCP and TLS",
     ),
-    ready(
+    row(
         "APIFETCH_STALL_S", seconds(zero=True), default="15", setting="APIFETCH_STALL_S",
         says="seconds without progress that end an attempt whose answer has begun; 0: `timeout` alone",
     ),
-    ready(
+    row(
         "APIFETCH_CA_FILE", TEXT, setting="APIFETCH_CA_FILE",
         note="`SSL_CERT_FILE`, `CURL_CA_BUNDLE`, `REQUESTS_CA_BUNDLE`, else certifi's",
         says="the certificate authorities that are trusted, a PEM file",
     ),
-    ready("APIFETCH_CLIENT_CERT", TEXT, setting="APIFETCH_CLIENT_CERT", says="a client's certificate, a PEM file"),
-    ready("APIFETCH_CLIENT_KEY", TEXT, setting="APIFETCH_CLIENT_KEY", says="its private key, a PEM file"),
+    row("APIFETCH_CLIENT_CERT", TEXT, setting="APIFETCH_CLIENT_CERT", says="a client's certificate, a PEM file"),
+    row("APIFETCH_CLIENT_KEY", TEXT, setting="APIFETCH_CLIENT_KEY", says="its private key, a PEM file"),
 )  # fmt: skip

@@ -146,9 +146,8 @@ def _arguments_help() -> str:
 
     lines = ["arguments of apifetch, each with -a NAME=VALUE (docs/arguments.md):"]
     for row in ARGUMENTS:
-        if row.ready:
-            text = f"{row.help} (default: {row.default_text})".replace("`", "")
-            lines += textwrap.wrap(text, 100, initial_indent=f"  {row.name:<11} ", subsequent_indent=" " * 14)
+        text = f"{row.help} (default: {row.default_text})".replace("`", "")
+        lines += textwrap.wrap(text, 100, initial_indent=f"  {row.name:<11} ", subsequent_indent=" " * 14)
     return "\n".join(lines)
 
 

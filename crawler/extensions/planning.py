@@ -54,7 +54,7 @@ def plan_of(settings: BaseSettings) -> Plan:
             "duplicates": settings["APIFETCH_DUPLICATES"],
             "APIFETCH_FOLDER_LEVELS": str(settings["APIFETCH_FOLDER_LEVELS"]),
         },
-        arguments={row.name: _shown(row, settings[row.setting]) for row in ARGUMENTS if row.ready},
+        arguments={row.name: _shown(row, settings[row.setting]) for row in ARGUMENTS},
         workers=settings.getint("CONCURRENT_REQUESTS") or ANY_NUMBER,
         policy=_policy(settings),
         max_calls=settings.get("APIFETCH_MAX_CALLS"),
