@@ -25,7 +25,7 @@ from crawler.wire.curl.guarding import guard_redirect, guard_sockets, refusal
 from crawler.wire.curl.multi import CurlLoop
 from crawler.wire.curl.options import Options, add_special, header_lines, is_special, once
 from crawler.wire.curl.peers import Peers, warn_about_key_log
-from crawler.wire.curl.transfer import Transfer
+from crawler.wire.curl.transfer import Inbox, Transfer
 from crawler.wire.curl.version import require
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ class CurlDownloadHandler(BaseDownloadHandler):
         self._flow = Flow(self._budget_bytes, lambda: 0)
         self._guard: Guard | None = None
         self._idle: list[pycurl.Curl] = []
+        self._inboxes: dict[pycurl.Curl, Inbox] = {}
         self._running: dict[pycurl.Curl, tuple[Transfer, asyncio.Future[tuple[int, str]]]] = {}
         self._stall_timer: asyncio.TimerHandle | None = None
         self._peers = Peers()
@@ -88,14 +89,15 @@ class CurlDownloadHandler(BaseDownloadHandler):
             self._flow = Flow(self._budget_bytes, run.recording.queued_bytes if run is not None else lambda: 0)
         meta = request.meta
         timeout_s = meta.get("download_timeout") or self._timeout_s
+        listens = self._listens() if is_heard(self.crawler, ON_ARRIVAL) else NOBODY
         transfer = Transfer(
             self.crawler, request, self._flow,
             timeout_ms=max(round(timeout_s * 1000), 1),
             max_bytes=meta.get("download_maxsize", self._max_bytes),
             warn_bytes=meta.get("download_warnsize", self._warn_bytes),
-            listens=self._listens() if is_heard(self.crawler, ON_ARRIVAL) else NOBODY,
+            listens=listens,
         )  # fmt: skip
-        special = is_special(request)
+        special = is_special(request) or listens[0]
         handle = self._prepare(request, transfer, special=special)
         ended: asyncio.Future[tuple[int, str]] = asyncio.get_running_loop().create_future()
         self._running[handle] = transfer, ended
@@ -122,6 +124,7 @@ class CurlDownloadHandler(BaseDownloadHandler):
         for handle in self._idle:
             handle.close()
         self._idle.clear()
+        self._inboxes.clear()
 
     def _listens(self) -> tuple[bool, bool]:
         heard = [receivers(self.crawler, signal) > 0 for signal in (signals.headers_received, signals.bytes_received)]
@@ -150,7 +153,7 @@ class CurlDownloadHandler(BaseDownloadHandler):
             if REACH in request.meta and self._guard is not None:
                 repeats = request.method in IDEMPOTENT
                 guard_redirect(handle, self._guard, transfer, once=None if repeats else once())
-        transfer.attach(handle, pycurl.WRITEFUNCTION, pycurl.HEADERFUNCTION)
+        transfer.attach(handle, self._inboxes[handle], pycurl.HEADERFUNCTION)
         return handle
 
     def _give_back(self, handle: pycurl.Curl, *, special: bool) -> None:
@@ -161,6 +164,7 @@ class CurlDownloadHandler(BaseDownloadHandler):
 
     def _set_up(self, handle: pycurl.Curl, *, stranger: bool = False) -> None:
         self._options.set_up(handle, stranger=stranger)
+        self._inboxes[handle] = Inbox(handle, pycurl.WRITEFUNCTION, pycurl.HEADERFUNCTION)
         if self._guard is not None:
             guard_sockets(handle, self._guard, lambda: self._running[handle][0])
 
