@@ -121,10 +121,13 @@ class Doorkeeper:
         stopping = self._run.stopping
         while (door := self._doors.get(host)) is not None and door.is_shut and self._filling.credentials_in(request):
             if stopping.begun.is_set():
-                raise StoppedError("the run is stopping")
+                raise not_sent(request, self._run)
             if door.try_it(has_tried=has_tried):
                 try:
                     await stopping.until_given_up(self._renew(door, host))
+                except StoppedError:
+                    self._lost(door)
+                    raise not_sent(request, self._run) from None
                 except BaseException:
                     self._lost(door)
                     raise
@@ -248,6 +251,14 @@ class Doorkeeper:
         """Let another call try."""
         door.lost()
         self._wake()
+
+
+def not_sent(request: Request, run: Run, why: str = "the run is stopping") -> StoppedError:
+    """What to raise for a call that does not go out after all; what the ledger has of its going is taken back."""
+    ticket: Ticket | None = request.meta.get(TICKET)
+    if ticket is not None and ticket.is_noted:
+        run.recording.unsent(ticket)
+    return StoppedError(why)
 
 
 def _is_about_time(response: Response) -> bool:

@@ -28,7 +28,7 @@ from crawler.exceptions import ForbiddenAddressError, StoppedError
 from crawler.items import HOST, REACH, Outcome
 from crawler.pacing import Cause, Ending, read_ending
 from crawler.values import host_of
-from crawler.wire.doorkeeper import Doorkeeper
+from crawler.wire.doorkeeper import Doorkeeper, not_sent
 from crawler.wire.filling import Filling
 from crawler.wire.resolving import ATTEMPT
 
@@ -107,7 +107,7 @@ class FillingHandler(BaseDownloadHandler):
     async def _send(self, request: Request, run: Run) -> Response:
         """Make a call, once. Raises StoppedError, and what the real handler raises."""
         if run.stopping.begun.is_set():
-            raise StoppedError("the run is stopping")
+            raise not_sent(request, run)
         meta = request.meta
         meta.setdefault("download_timeout", self._timeout_s)
         filled = self._filling.fill(request, run.plan.secrets)
@@ -181,11 +181,11 @@ async def _turn(request: Request, host: str, run: Run) -> None:
     """Return at the moment at which the host may be called: for what came past our scheduler. Raises StoppedError."""
     while (at_s := run.traffic.may_go(host, time.monotonic(), request)) is not None:
         if run.traffic.is_short:
-            raise StoppedError("the calls are used up")
+            raise not_sent(request, run, "the calls are used up")
         with suppress(TimeoutError):
             await asyncio.wait_for(run.stopping.begun.wait(), min(at_s - time.monotonic(), LOOK_S))
         if run.stopping.begun.is_set():
-            raise StoppedError("the run is stopping")
+            raise not_sent(request, run)
 
 
 def _real_handler(path: str | None) -> Any:
