@@ -87,25 +87,34 @@ class ApiFetchSpider(Spider):
 
     async def start(self) -> AsyncIterator[Any]:
         run = self.run
-        for ticket in run.followed():
-            await self._free_worker()
-            yield self._request(ticket)
         try:
-            async for batch in Feed(run.source).batches():
-                await run.recording.room()
-                for line in batch:
-                    item = self._checked(run.take(line))
-                    if isinstance(item, Ticket):
-                        await self._free_worker()
-                        yield self._request(item)
-                    elif item is not None:
-                        yield item
-                run.flush_moved(at_least=1000)
-                await asyncio.sleep(0)  # lines that are done already must not starve the loop
+            async for item in self._calls(run):
+                if isinstance(item, Ticket):
+                    await self._free_worker()
+                    yield self._request(item)
+                else:
+                    yield item
         except ListError as exc:
             self.logger.error("%s", exc)  # noqa: TRY400  # the message is for a person, who needs no traceback
             raise CloseSpider("bad_list") from exc
+        except StoreError:
+            if run.recording.error is None:
+                raise
+            return  # the disk refused, or the writer is gone: that is said, and the run closes already
         run.count_lines(to_end=True)
+
+    async def _calls(self, run: Run) -> AsyncIterator[Ticket | Record]:
+        """What is to be fetched, and the records of lines that need no call: pages first, then the list."""
+        for ticket in run.followed():
+            yield ticket
+        async for batch in Feed(run.source).batches():
+            await run.recording.room()
+            for line in batch:
+                item = self._checked(run.take(line))
+                if item is not None:
+                    yield item
+            run.flush_moved(at_least=1000)
+            await asyncio.sleep(0)  # lines that are done already must not starve the loop
 
     async def _free_worker(self) -> None:
         """Return when a worker is free, or fewer requests than there are workers, AHEAD at the most, wait for one.
