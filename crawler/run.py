@@ -31,13 +31,13 @@ from crawler.store import runs
 from crawler.store.bits import Bits
 from crawler.store.changes import write_changes
 from crawler.store.exports import write_lists, write_metrics, write_summary
-from crawler.store.files import Files
 from crawler.store.gathering import Gathering
 from crawler.store.ledger import NAME, Ledger
 from crawler.store.ledgers import ledgers
 from crawler.store.place import Place, is_shared
 from crawler.store.resume import Duplicate, Resume
 from crawler.store.schema import State
+from crawler.store.stores import open_bodies
 from crawler.store.writer import Orders
 
 if TYPE_CHECKING:
@@ -115,14 +115,15 @@ class Run:
         runs.own(self._ledger, start)
         self.gathered = Gathering(self._ledger, plan.out, plan.shard).gather(keep=plan.path)
         self.begun = runs.begin(self._ledger, start)
-        runs.recover(self._ledger, Files(self._place, plan.durability), levels=plan.levels, key_header=plan.key_header)
+        bodies = open_bodies(self._place, durability=plan.durability, levels=plan.levels)
+        runs.recover(self._ledger, bodies, key_header=plan.key_header)
         self.former_lines = runs.former_lines(self._ledger, self.begun)
         self._noted_pacing = runs.pacing(self._ledger)
         self.traffic.restore(self._noted_pacing, now_s=time.monotonic(), wall_s=time.time())
         self._resume = Resume(
             self._ledger, run=self.begun.run, redo_base=self.begun.redo_base, redo=plan.redo,
             lists=self.begun.lists, moves=not self.inside, number=plan.number_duplicates,
-            is_kept=lambda prior: prior.location is not None and (plan.out / prior.location).is_file(),
+            is_kept=lambda prior: prior.location is not None and bodies.holds(prior.location),
         )  # fmt: skip
         lists = self.begun.lists.items()
         self.standing: Standing = self._resume.survey(

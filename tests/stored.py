@@ -207,7 +207,7 @@ def kill_after(steps: int) -> Iterator[Fuse]:
     fuse = Fuse(steps)
     with pytest.MonkeyPatch.context() as patch:
         for room, name in (
-            (Files, "put"), (Files, "barrier"), (Files, "settle"), (Files, "discard"), (Ledger, "transaction"),
+            (Files, "write"), (Files, "barrier"), (Files, "settle"), (Files, "discard"), (Ledger, "transaction"),
         ):  # fmt: skip
             patch.setattr(room, name, _fused(getattr(room, name), fuse))
         yield fuse

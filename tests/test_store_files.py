@@ -53,7 +53,7 @@ def store(request: pytest.FixtureRequest, place: Place, monkeypatch: pytest.Monk
 def test_a_file_lies_as_many_folders_deep_as_asked(place: Place, store: Files, levels: int, expected: str) -> None:
     name = location(UUID, ok=True, levels=levels)
     assert name == expected
-    store.put(name, b"{}", staged=False)
+    store.write(name, b"{}", staged=False)
     assert (place.directory / expected).read_bytes() == b"{}"
 
 
@@ -70,7 +70,7 @@ def test_a_reader_never_sees_a_part_of_a_file(place: Place, store: Files) -> Non
     reader = threading.Thread(target=read)
     reader.start()
     for size in sizes:
-        store.put(NAME, bytes(size), staged=False)
+        store.write(NAME, bytes(size), staged=False)
     ended.set()
     reader.join()
     assert seen <= set(sizes)
@@ -78,9 +78,9 @@ def test_a_reader_never_sees_a_part_of_a_file(place: Place, store: Files) -> Non
 
 
 def test_what_a_killed_run_left_under_the_name_is_replaced(place: Place, store: Files) -> None:
-    store.put(NAME, b"orphan", staged=False)
+    store.write(NAME, b"orphan", staged=False)
     (place.directory / f"{NAME}.tmp").write_bytes(b"cut off")
-    store.put(NAME, b"new", staged=False)
+    store.write(NAME, b"new", staged=False)
     assert files(place.directory) == {NAME: b"new"}
 
 
@@ -88,18 +88,18 @@ def test_what_a_killed_run_left_under_the_name_is_replaced(place: Place, store: 
 
 
 def test_a_staged_file_leaves_its_predecessor_alone_until_it_is_settled(place: Place, store: Files) -> None:
-    store.put(NAME, b"old", staged=False)
-    store.put(NAME, b"new", staged=True)
+    store.write(NAME, b"old", staged=False)
+    store.write(NAME, b"new", staged=True)
     assert (place.directory / NAME).read_bytes() == b"old"
-    store.settle(UUID, NAME, levels=1)
+    store.settle(UUID, NAME)
     assert files(place.directory) == {NAME: b"new"}
 
 
 def test_a_staged_file_of_a_killed_run_is_replaced(place: Place, store: Files) -> None:
-    store.put(NAME, b"old", staged=False)
-    store.put(NAME, b"killed", staged=True)
-    store.put(NAME, b"new", staged=True)
-    store.settle(UUID, NAME, levels=1)
+    store.write(NAME, b"old", staged=False)
+    store.write(NAME, b"killed", staged=True)
+    store.write(NAME, b"new", staged=True)
+    store.settle(UUID, NAME)
     assert files(place.directory) == {NAME: b"new"}
 
 
@@ -107,17 +107,17 @@ def test_a_staged_file_of_a_killed_run_is_replaced(place: Place, store: Files) -
 def test_settling_leaves_the_rows_file_alone_and_again_changes_nothing(
     place: Place, store: Files, name: str | None, left: dict[str, bytes]
 ) -> None:
-    store.put(OTHER, b"old", staged=False)
+    store.write(OTHER, b"old", staged=False)
     if name is not None:
-        store.put(name, b"new", staged=True)
+        store.write(name, b"new", staged=True)
     for _ in range(2):
-        store.settle(UUID, name, levels=1)
+        store.settle(UUID, name)
         assert files(place.directory) == left
 
 
 def test_what_is_not_there_is_discarded_in_peace(place: Place, store: Files) -> None:
     store.discard(NAME)
-    store.put(NAME, b"orphan", staged=False)
+    store.write(NAME, b"orphan", staged=False)
     store.discard(NAME)
     assert files(place.directory) == {}
 
@@ -128,7 +128,7 @@ def test_what_is_not_there_is_discarded_in_peace(place: Place, store: Files) -> 
 def test_files_and_folders_are_their_owners_only(place: Place, store: Files) -> None:
     before = os.umask(0o077)
     try:
-        store.put(NAME, b"{}", staged=False)
+        store.write(NAME, b"{}", staged=False)
     finally:
         os.umask(before)
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (place.directory / "responses").rglob("*")}
@@ -143,7 +143,7 @@ def test_a_link_under_a_predicted_name_is_not_followed(
     mine.write_bytes(b"precious")
     (place.directory / NAME).parent.mkdir(parents=True)
     (place.directory / planted).symlink_to(mine)
-    store.put(NAME, b"{}", staged=False)
+    store.write(NAME, b"{}", staged=False)
     assert mine.read_bytes() == b"precious"
     assert not (place.directory / NAME).is_symlink()
     assert files(place.directory)[NAME] == b"{}"
@@ -156,7 +156,7 @@ def test_a_link_in_a_folders_place_is_refused(tmp_path: Path, place: Place, stor
     (place.directory / planted).parent.mkdir(exist_ok=True)
     (place.directory / planted).symlink_to(elsewhere)
     with pytest.raises(StoreError, match=f"{NAME}: Not a directory"):
-        store.put(NAME, b"{}", staged=False)
+        store.write(NAME, b"{}", staged=False)
     assert list(elsewhere.iterdir()) == []
 
 
@@ -166,18 +166,18 @@ def test_a_link_in_a_folders_place_is_refused(tmp_path: Path, place: Place, stor
 def test_a_file_where_a_folder_should_be_is_named(place: Place, store: Files) -> None:
     (place.directory / "responses").write_bytes(b"")
     with pytest.raises(StoreError, match=f"cannot write {place.directory}/{NAME}: Not a directory"):
-        store.put(NAME, b"{}", staged=False)
+        store.write(NAME, b"{}", staged=False)
 
 
 def test_a_folder_where_a_file_should_be_is_named(place: Place, store: Files) -> None:
     (place.directory / NAME).mkdir(parents=True)
     with pytest.raises(StoreError, match=f"cannot write {place.directory}/{NAME}: Is a directory"):
-        store.put(NAME, b"{}", staged=False)
-    store.put(NAME, b"{}", staged=True)
+        store.write(NAME, b"{}", staged=False)
+    store.write(NAME, b"{}", staged=True)
     with pytest.raises(StoreError, match=f"cannot settle {place.directory}/{NAME}: Is a directory"):
-        store.settle(UUID, NAME, levels=1)
+        store.settle(UUID, NAME)
     with pytest.raises(StoreError, match=f"cannot remove {place.directory}/{NAME}: Is a directory"):
-        store.settle(UUID, None, levels=1)
+        store.settle(UUID, None)
 
 
 @pytest.fixture
@@ -196,7 +196,7 @@ def test_a_full_disk_is_named_and_leaves_no_part_of_a_file(small_disk: Path) -> 
     try:
         store = Files(place, "process")
         with pytest.raises(StoreError, match=f"cannot write {small_disk}/{NAME}: No space left on device"):
-            store.put(NAME, bytes(200_000), staged=False)
+            store.write(NAME, bytes(200_000), staged=False)
         assert files(small_disk) == {}
     finally:
         place.close()
@@ -209,7 +209,7 @@ def test_a_tree_on_another_disk_is_refused(tmp_path: Path, small_disk: Path) -> 
         (place.directory / "responses").mkdir()
         subprocess.run(["mount", "--bind", small_disk, place.directory / "responses"], check=True)
         with pytest.raises(StoreError, match="on another file system"):
-            Files(place, "process").put(NAME, b"{}", staged=False)
+            Files(place, "process").write(NAME, b"{}", staged=False)
     finally:
         subprocess.run(["umount", "--lazy", place.directory / "responses"], check=True)
         place.close()
@@ -236,7 +236,7 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_barriers_are_counted_where_there_are_any(place: Place, durability: Durability) -> None:
     store = Files(place, durability)
     for _ in range(3):
-        store.put(NAME, b"{}", staged=False)
+        store.write(NAME, b"{}", staged=False)
         store.barrier()
     assert store.barriers == (0 if durability == "process" else 3)
 
@@ -247,19 +247,19 @@ def test_each_file_and_each_changed_folder_is_synced_where_no_one_call_does_it(
 ) -> None:
     monkeypatch.setattr(room, "_find_syncfs", lambda: None)
     store = Files(place, durability)
-    store.put(NAME, b"{}", staged=False)
+    store.write(NAME, b"{}", staged=False)
     store.barrier()
     assert set(synced) == {"out", "responses", "3f", f"{UUID}.json"}
     synced.clear()
-    store.put(NAME, b"new", staged=True)
+    store.write(NAME, b"new", staged=True)
     store.barrier()
     assert set(synced) == {"3f", f"{UUID}.json.new"}
     synced.clear()
-    store.settle(UUID, NAME, levels=1)
+    store.settle(UUID, NAME)
     store.barrier()
     assert synced == ["3f"]
     synced.clear()
-    store.settle(UUID, None, levels=1)
+    store.settle(UUID, None)
     store.barrier()
     assert synced == ["3f"]
 
@@ -268,7 +268,7 @@ def test_folders_of_a_killed_run_are_synced_too(place: Place, synced: list[str])
     """It may have made them a moment before."""
     (place.directory / NAME).parent.mkdir(parents=True)
     store = Files(place, "strict")
-    store.put(NAME, b"{}", staged=False)
+    store.write(NAME, b"{}", staged=False)
     store.barrier()
     assert {"out", "responses", "3f"} <= set(synced)
 
@@ -277,7 +277,7 @@ def test_strict_and_process_do_without_syncfs(place: Place, monkeypatch: pytest.
     monkeypatch.setattr(room, "_find_syncfs", lambda: pytest.fail("looked for"))
     for durability in ("strict", "process"):
         store = Files(place, durability)
-        store.put(NAME, b"{}", staged=False)
+        store.write(NAME, b"{}", staged=False)
         store.barrier()
 
 
@@ -294,7 +294,7 @@ def fails_with(number: int) -> Callable[[int], int]:
 def test_a_failed_syncfs_is_an_error(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "_find_syncfs", lambda: fails_with(errno.EIO))
     store = Files(place, "batch")
-    store.put(NAME, b"{}", staged=False)
+    store.write(NAME, b"{}", staged=False)
     with pytest.raises(StoreError, match=f"cannot sync {place.directory}: Input/output error"):
         store.barrier()
 
@@ -312,7 +312,7 @@ def test_a_failed_fsync_is_an_error(place: Place, monkeypatch: pytest.MonkeyPatc
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     store = Files(place, "strict")
-    store.put(NAME, b"{}", staged=False)
+    store.write(NAME, b"{}", staged=False)
     monkeypatch.setattr(os, "fsync", fail)
     monkeypatch.setattr("sys.platform", "linux")
     with pytest.raises(StoreError, match=r"cannot sync .*: Input/output error"):

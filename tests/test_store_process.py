@@ -54,7 +54,7 @@ def commit_all(place: Place, durability: Durability, count: int) -> tuple[int, l
     with closing(Ledger(place.directory, durable=True)) as ledger, ours, theirs:
         sender.start()
         sender.join(5)  # whatever fits the socket is there at once
-        committer = Committer(files, ledger, run=1, list_id=1, raw=True, levels=1)
+        committer = Committer(files, ledger, run=1, list_id=1, raw=True)
         batch = 1 if durability == "strict" else BATCH_RECORDS
         WriterProcess(theirs, committer, ledger, run=1, batch_records=batch).serve()
         theirs.shutdown(socket.SHUT_WR)

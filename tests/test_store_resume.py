@@ -406,7 +406,7 @@ def test_a_call_whose_answer_a_kill_swallowed_is_unknown_unless_it_was_ok(tmp_pa
             ledger.open_call(call, run=2, list_id=2, state=State.SENT)
     with closing(Place.take(tmp_path)) as place:
         for _ in range(2):  # it may be killed, too
-            runs.recover(ledger, Files(place, "process"), levels=1)
+            runs.recover(ledger, Files(place, "process"))
             found = {row["line"]: row["outcome"] for row in rows(tmp_path)}
             assert found == {1: "unknown", 2: "unknown", 3: "ok"}
             assert ledger.query("SELECT DISTINCT state FROM calls") == [(State.SETTLED,)]
@@ -419,13 +419,13 @@ def test_what_came_of_such_an_answer_is_taken_away_and_what_stood_before_stays(t
     write(ledger, stands)
     with closing(Place.take(tmp_path)) as place:
         files = Files(place, "process")
-        files.put(stands.location, b"stands", staged=False)
-        files.put(stands.location, b"never committed", staged=True)
-        files.put(location(uuid_text(new.uuid), ok=False, levels=1), b"never committed", staged=False)
+        files.write(stands.location, b"stands", staged=False)
+        files.write(stands.location, b"never committed", staged=True)
+        files.write(location(uuid_text(new.uuid), ok=False, levels=1), b"never committed", staged=False)
         with ledger.transaction():
             for call in (new, done):
                 ledger.open_call(call, run=2, list_id=2, state=State.SENT)
-        runs.recover(ledger, files, levels=1)
+        runs.recover(ledger, files)
     assert on_disk(tmp_path) == {stands.location: b"stands"}
 
 
@@ -435,9 +435,9 @@ def test_recovered_files_are_on_disk_before_their_rows_say_so(tmp_path: Path, le
         ledger.record(answered(call), run=1, list_id=2, staged=True)
     with closing(Place.take(tmp_path)) as place:
         files = Files(place, "batch")
-        runs.recover(ledger, files, levels=1)
+        runs.recover(ledger, files)
         assert files.barriers == 1
-        runs.recover(ledger, files, levels=1)
+        runs.recover(ledger, files)
         assert files.barriers == 1
 
 

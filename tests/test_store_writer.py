@@ -63,9 +63,9 @@ class Store:
         self.place = Place.take(out)
         self.files = Files(self.place, durability)
         self.ledger = Ledger(out, durable=durability != "process")
-        self.committer = Committer(self.files, self.ledger, run=1, list_id=1, raw=raw, levels=1)
+        self.committer = Committer(self.files, self.ledger, run=1, list_id=1, raw=raw)
         self.steps: list[str] = []
-        for name in ("put", "barrier", "settle"):
+        for name in ("write", "barrier", "settle"):
             setattr(self.files, name, self._noting(name, getattr(self.files, name)))
         self.ledger._writer.set_trace_callback(self._note_statement)
 
@@ -96,7 +96,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def test_bodies_come_before_the_barrier_and_that_before_the_rows(store: Store) -> None:
     store.committer.commit([answered(ticket("a")), answered(ticket("b"))])
-    assert store.steps == ["put", "put", "barrier", "commit"]
+    assert store.steps == ["write", "write", "barrier", "commit"]
 
 
 def test_without_bodies_there_is_nothing_to_wait_for(store: Store) -> None:
@@ -109,7 +109,7 @@ def test_a_replaced_file_is_moved_after_its_row_and_marked_so_after_another_barr
     store.committer.commit([answered(ticket("a"), NOT_FOUND)])
     store.steps.clear()
     store.committer.commit([answered(again(store, "a"))])
-    assert store.steps == ["put", "barrier", "commit", "settle"]
+    assert store.steps == ["write", "barrier", "commit", "settle"]
     assert states(store) == [State.STAGED]
     store.steps.clear()
     store.committer.commit([])

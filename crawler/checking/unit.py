@@ -15,8 +15,8 @@ from crawler.checking.findings import Finding, Kind
 from crawler.checking.record import COLUMNS, Row, compare
 from crawler.exceptions import BodyError
 from crawler.items import Outcome
-from crawler.store.files import ERRORS, RESPONSES, STAGED
-from crawler.store.reading import LOCATION, open_ledger, read_file
+from crawler.store.files import ERRORS, LOCATION, RESPONSES, STAGED, FileReader
+from crawler.store.reading import open_ledger
 from crawler.store.schema import State
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ class _Checker:
     def __init__(self, unit: Unit) -> None:
         self._unit = unit
         self._out = Path(unit.out)
+        self._files = FileReader(self._out)
         self.present = set(_listed(self._out, unit))
         self.claimed: set[str] = set()
         self.checked = Checked()
@@ -107,7 +108,7 @@ class _Checker:
     def _compare(self, row: Row, found: str) -> Finding | None:
         self.claimed.add(found)
         try:
-            data = read_file(self._out, found)
+            data = self._files.read(found)
         except BodyError as exc:
             return row.found(Kind.ALTERED, str(exc), place=found)
         self.checked.files += 1

@@ -12,14 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from crawler.items import Outcome, Record
+from crawler.store.bodies import Body
 from crawler.store.changes import note_change
 from crawler.store.envelope import envelope
-from crawler.store.files import STAGED, location
 from crawler.store.ledger import Ledger
 from crawler.store.schema import State
 
 if TYPE_CHECKING:
-    from crawler.store.files import Files
+    from crawler.store.bodies import Bodies
 
 ENVELOPE_FIELDS: Final = (
     "uuid", "source", "line", "key", "url", "method", "status", "outcome", "fetched_at", "elapsed_ms", "attempts",
@@ -31,36 +31,35 @@ Note: TypeAlias = Callable[[Ledger], None]
 
 
 class Committer:
-    """Commits for one run. raw: bodies alone instead of envelopes. levels: of folders. changes: note them."""
+    """Commits for one run. raw: bodies alone instead of envelopes. changes: note them."""
 
     def __init__(
-        self, files: Files, ledger: Ledger, *, run: int, list_id: int | None, raw: bool, levels: int,
-        changes: bool = False,
-    ) -> None:  # fmt: skip
-        self._files = files
+        self, bodies: Bodies, ledger: Ledger, *, run: int, list_id: int | None, raw: bool, changes: bool = False
+    ) -> None:
+        self._bodies = bodies
         self._ledger = ledger
         self._run_id = run
         self._list_id = list_id
         self._lists: dict[str, int | None] = {}
         self._raw = raw
-        self._levels = levels
         self._notes_changes = changes
-        self._settled: list[int] = []  # rows whose files are in place, to be marked so by the next commit
+        self._settled: list[int] = []  # rows whose bodies are in place, to be marked so by the next commit
 
     def commit(self, batch: Sequence[Record | Note]) -> None:
         """Make a batch durable; records get their location and digests. Raises StoreError: then nothing of it is."""
         records = [item for item in batch if isinstance(item, Record)]
-        changed = [self._write_body(record) for record in records]
+        written = self._put([record for record in records if _has_place(record)])
         settled, self._settled = self._settled, []
-        if any(changed) or settled:
-            self._files.barrier()
+        if written or settled:
+            self._bodies.barrier()
         if batch or settled:
             with self._ledger.transaction():
                 self._ledger.set_states(State.SETTLED, settled)
                 for item in batch:
                     self._commit_one(item)
+                self._bodies.enter()
         for record in records:
-            if _is_staged(record):
+            if self._is_staged(record):
                 self._settle(record)
 
     def _commit_one(self, item: Record | Note) -> None:
@@ -71,7 +70,7 @@ class Committer:
             assert item.ticket is not None
             self._ledger.keep(item.ticket, run=self._run_id)
         else:
-            self._ledger.record(item, run=self._run_id, list_id=self.list_of(item.source), staged=_is_staged(item))
+            self._ledger.record(item, run=self._run_id, list_id=self.list_of(item.source), staged=self._is_staged(item))
         if self._notes_changes:
             note_change(self._ledger, item)
 
@@ -84,35 +83,36 @@ class Committer:
             self._lists[source] = found[0][0]
         return self._lists[source]
 
-    def _write_body(self, record: Record) -> bool:
-        """Whether a file was written. What a killed run left under the record's name, no row's file, goes."""
-        if record.uuid is None or record.outcome is Outcome.DUPLICATE:
-            return False
-        prior = _prior_location(record)
-        if record.kept:
-            if prior is not None:
-                self._files.discard(prior + STAGED)
-            return False
-        if prior is None:  # else `settle` sees to it, after the commit
-            for ok in (True, False):
-                if record.body is None or record.ok is not ok:
-                    self._files.discard(location(record.uuid, ok=ok, levels=self._levels))
-        if record.body is None:
-            return False
-        record.bytes = len(record.body)
-        record.sha256 = hashlib.sha256(record.body).hexdigest()
-        data = record.body if self._raw else envelope(_metadata(record), record.body, record.content_type)
+    def _put(self, records: Sequence[Record]) -> bool:
+        """Put the bodies of a batch, and give their records the locations; whether there was one."""
+        locations = self._bodies.put([self._body(record) for record in records])
+        for record, location in zip(records, locations, strict=True):
+            if location is not None:
+                record.location = location
+        return any(locations)
+
+    def _body(self, record: Record) -> Body:
+        """What a record has to keep; it gets its length and digests."""
+        assert record.uuid is not None
+        prior, body = _prior_location(record), record.body
+        if record.kept or body is None:
+            return Body(record.uuid, record.ok, None, prior, record.kept)
+        record.bytes = len(body)
+        record.sha256 = hashlib.sha256(body).hexdigest()
+        data = body if self._raw else envelope(_metadata(record), body, record.content_type)
         record.file_digest = record.sha256 if self._raw else hashlib.sha256(data).hexdigest()
-        record.location = location(record.uuid, ok=record.ok, levels=self._levels)
-        self._files.put(record.location, data, staged=prior is not None)
-        return True
+        return Body(record.uuid, record.ok, data, prior)
+
+    def _is_staged(self, record: Record) -> bool:
+        """Whether its row's body of an earlier run is still there to be replaced or removed."""
+        return self._bodies.stages and _prior_location(record) is not None and not record.kept
 
     def _settle(self, record: Record) -> None:
         ticket = record.ticket
         assert ticket is not None
         assert ticket.row is not None
         assert record.uuid is not None
-        self._files.settle(record.uuid, record.location, levels=self._levels)
+        self._bodies.settle(record.uuid, record.location)
         self._settled.append(ticket.row)
 
 
@@ -130,6 +130,6 @@ def _prior_location(record: Record) -> str | None:
     return prior.location if prior is not None else None
 
 
-def _is_staged(record: Record) -> bool:
-    """Whether its row's file of an earlier run is still there to be replaced or removed."""
-    return _prior_location(record) is not None and not record.kept
+def _has_place(record: Record) -> bool:
+    """Whether bodies may be kept under its name: a duplicate bears another call's."""
+    return record.uuid is not None and record.outcome is not Outcome.DUPLICATE

@@ -11,16 +11,19 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import re
 import stat
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Literal
 
-from crawler.exceptions import StoreError
+from crawler.exceptions import BodyError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
+    from crawler.store.bodies import Body
     from crawler.store.place import Place
 
 Durability = Literal["process", "batch", "strict"]
@@ -29,6 +32,9 @@ RESPONSES: Final = "responses"
 ERRORS: Final = "errors"
 STAGED: Final = ".new"  # a successor that waits for its row
 PARTIAL: Final = ".tmp"  # being written, where O_TMPFILE is not to be had
+
+LOCATION: Final = re.compile(r"(?:responses|errors)/(?:[0-9a-f]{2}/){0,2}[0-9a-f-]{36}\.json(?:\.new)?")
+"""What a location looks like: a ledger that somebody else wrote leads nowhere else."""
 
 _NO_TMPFILE: Final = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT, errno.EPERM}
 
@@ -40,13 +46,15 @@ def location(uuid: str, *, ok: bool, levels: int) -> str:
 
 
 class Files:
-    """The folder tree of one output directory. barriers: how many were asked of the disk so far.
+    """The folder tree of one output directory (a `Bodies`). barriers: how many were asked of the disk so far.
 
     durability: `process` asks none; `batch` one syncfs for all that was put; `strict`, and `batch` where
-    there is no syncfs, an fsync of every file that was put and of every folder that changed.
+    there is no syncfs, an fsync of every file that was put and of every folder that changed. levels: of folders.
     """
 
-    def __init__(self, place: Place, durability: Durability) -> None:
+    stages = True
+
+    def __init__(self, place: Place, durability: Durability, *, levels: int = 1) -> None:
         self._root = place.fd
         self._shown = place.directory
         self._device = os.fstat(place.fd).st_dev
@@ -55,9 +63,30 @@ class Files:
         self._durable = durability != "process"
         self._syncfs = _find_syncfs() if durability == "batch" else None
         self._unsynced: dict[str, None] = {}  # a set in order
+        self._levels = levels
         self.barriers = 0
 
-    def put(self, name: str, data: bytes, *, staged: bool) -> None:
+    def put(self, batch: Sequence[Body]) -> list[str | None]:
+        return [self._put(body) for body in batch]
+
+    def _put(self, body: Body) -> str | None:
+        """Its location, if a file was written. What a killed run left under the record's name, no row's file, goes."""
+        uuid, ok, data, prior, kept = body
+        if kept:
+            if prior is not None:
+                self.discard(prior + STAGED)
+            return None
+        if prior is None:  # else `settle` sees to it, after the commit
+            for other in (True, False):
+                if data is None or other is not ok:
+                    self.discard(location(uuid, ok=other, levels=self._levels))
+        if data is None:
+            return None
+        name = location(uuid, ok=ok, levels=self._levels)
+        self.write(name, data, staged=prior is not None)
+        return name
+
+    def write(self, name: str, data: bytes, *, staged: bool) -> None:
         """Write *data* as *name*; as the successor that `settle` moves there, if *staged*. Raises StoreError."""
         name = name + STAGED if staged else name
         folder = name.rpartition("/")[0]
@@ -89,15 +118,13 @@ class Files:
         for name in unsynced:
             self._sync(name)
 
-    def settle(self, uuid: str, name: str | None, *, levels: int) -> None:
-        """Make the folders say what a committed row says: *name* is its file, None if it has none now.
+    def enter(self) -> None:
+        """The rows say it all."""
 
-        A staged successor is moved into place, any other file of the record is removed. Doing it again
-        changes nothing, so a run that was killed here is mended by the next one. On disk only after the
-        next barrier. Raises StoreError.
-        """
+    def settle(self, uuid: str, name: str | None) -> None:
+        """Move a staged successor into place, remove any other file of the record. On disk after the next barrier."""
         for ok in (True, False):
-            file = location(uuid, ok=ok, levels=levels)
+            file = location(uuid, ok=ok, levels=self._levels)
             if file != name:
                 self.discard(file)
                 continue
@@ -109,13 +136,24 @@ class Files:
                 raise self._error("settle", file, exc) from exc
             self._changed(file.rpartition("/")[0])
 
-    def withdraw(self, uuid: str, name: str | None, *, levels: int) -> None:
-        """Remove what was written for a call whose record was never committed: all but *name*. Raises StoreError."""
+    def withdraw(self, uuid: str, name: str | None) -> None:
         for ok in (True, False):
-            file = location(uuid, ok=ok, levels=levels)
+            file = location(uuid, ok=ok, levels=self._levels)
             self.discard(file + STAGED)
             if file != name:
                 self.discard(file)
+
+    def recover(self) -> None:
+        """What was put and not committed is replaced or removed by whoever puts under its name."""
+
+    def holds(self, name: str) -> bool:
+        try:
+            return stat.S_ISREG(os.stat(name, dir_fd=self._root).st_mode)
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        """No file is open."""
 
     def discard(self, name: str) -> None:
         """Remove a file that no row names, if there is one. Raises StoreError."""
@@ -187,6 +225,33 @@ class Files:
 
     def _error(self, verb: str, name: str, exc: OSError) -> StoreError:
         return StoreError(f"cannot {verb} {self._shown / name}: {exc.strerror}")
+
+
+class FileReader:
+    """The same tree, for a reader (a `Reader`)."""
+
+    def __init__(self, out: Path) -> None:
+        self._out = out
+
+    def read(self, location: str) -> bytes:
+        if LOCATION.fullmatch(location) is None:
+            raise BodyError(f"{location!r} is no place of a body in {self._out}")
+        fd = open_regular(self._out / location)
+        with open(fd, "rb") as file:  # noqa: PTH123  # of a descriptor
+            return file.read()
+
+
+def open_regular(path: Path) -> int:
+    """Open a file of ours to read it. Raises BodyError when there is none, or something that is no file of ours."""
+    try:
+        # Not to be kept waiting by a pipe, nor led away by a link.
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as exc:
+        raise BodyError(f"{path}: {exc.strerror}") from exc
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise BodyError(f"{path}: no regular file")
+    return fd
 
 
 def _write_all(fd: int, data: bytes) -> None:

@@ -21,11 +21,11 @@ from typing import Any, Final
 from crawler.exceptions import ApiFetchError, StoreError
 from crawler.items import Outcome, Record, Ticket
 from crawler.store.commit import Committer, Note
-from crawler.store.files import Files
 from crawler.store.ledger import Ledger
 from crawler.store.messages import About, Call, Committed, Failed, Frames, Message, Moved, Put, Sent, Stored, frame
 from crawler.store.place import Place
 from crawler.store.schema import State
+from crawler.store.stores import open_bodies
 
 BATCH_RECORDS: Final = 256
 """Records behind one barrier: beyond a few hundred a larger batch costs memory and repeats, and gains nothing."""
@@ -196,11 +196,13 @@ def serve(engine: socket.socket, orders: dict[str, Any]) -> None:
 def _serve(engine: socket.socket, orders: dict[str, Any]) -> None:
     place = Place(Path(orders["directory"]), orders["lock"])
     durability = orders["durability"]
-    with closing(Ledger(place.directory, durable=durability != "process", name=orders["ledger"])) as ledger:
+    with (
+        closing(Ledger(place.directory, durable=durability != "process", name=orders["ledger"])) as ledger,
+        closing(open_bodies(place, durability=durability, levels=orders["levels"])) as bodies,
+    ):
         committer = Committer(
-            Files(place, durability), ledger, run=orders["run"], list_id=orders["list_id"], raw=orders["raw"],
-            levels=orders["levels"], changes=orders["changes"],
-        )  # fmt: skip
+            bodies, ledger, run=orders["run"], list_id=orders["list_id"], raw=orders["raw"], changes=orders["changes"]
+        )
         batch_records = 1 if durability == "strict" else BATCH_RECORDS
         WriterProcess(engine, committer, ledger, run=orders["run"], batch_records=batch_records).serve()
 

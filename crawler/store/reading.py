@@ -9,9 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import sqlite3
-import stat
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -22,11 +20,13 @@ from crawler.store import schema
 from crawler.store.envelope import read_envelope
 from crawler.store.ledger import NAME
 from crawler.store.ledgers import ledgers
+from crawler.store.stores import open_reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from crawler.store.bodies import Reader
     from crawler.store.resume import RedoRule
 
 COLUMNS: Final = (
@@ -38,9 +38,6 @@ COLUMNS: Final = (
 
 PAGE: Final = 500
 """Records that are read at once; SQLite takes up to 32,766 values in a statement."""
-
-LOCATION: Final = re.compile(r"(?:responses|errors)/(?:[0-9a-f]{2}/){0,2}[0-9a-f-]{36}\.json(?:\.new)?")
-"""What a location looks like: a ledger that somebody else wrote leads nowhere else."""
 
 _OUTCOME: Final = "coalesce(c.outcome, CASE c.state WHEN 1 THEN 'pending' ELSE 'sent' END)"
 _SPECIAL: Final = {"source": "l.path", "parent": "p.uuid", "outcome": _OUTCOME}
@@ -105,11 +102,12 @@ EVERYTHING: Final = Chosen()
 
 @dataclass(slots=True)
 class Reading:
-    """An open output directory. raw: bodies alone in the files (`save=raw`)."""
+    """An open output directory. raw: bodies alone are stored (`save=raw`). stored: where they are read."""
 
     out: Path
     db: sqlite3.Connection
     raw: bool
+    stored: Reader
 
     def count(self, chosen: Chosen = EVERYTHING) -> int:
         condition, values = chosen.sql()
@@ -144,7 +142,7 @@ class Reading:
         """The body, and when the answer was there as the envelope has it; else when the call began."""
         if record["location"] is None:
             return None, record["started_at"]
-        data = read_file(self.out, record["location"])
+        data = self.stored.read(record["location"])
         if hashlib.sha256(data).hexdigest() != record["file_digest"]:
             raise BodyError(f"{self.out / record['location']} is not what the ledger says")
         if self.raw:
@@ -157,7 +155,8 @@ class Reading:
 def reading(out: Path) -> Iterator[Reading]:
     """Read an output directory. Raises OtherListError and StoreError."""
     with open_ledger(out) as db:
-        yield Reading(out, db, identity(db).get("save") == "raw")
+        known = identity(db)
+        yield Reading(out, db, known.get("save") == "raw", open_reader(out, known))
 
 
 def identity(db: sqlite3.Connection) -> dict[str, str]:
@@ -175,22 +174,6 @@ def last_arguments(db: sqlite3.Connection) -> dict[str, Any]:
     found = db.execute("SELECT arguments FROM runs ORDER BY id DESC LIMIT 1").fetchone()
     told: dict[str, Any] = json.loads(found[0]) if found else {}
     return told
-
-
-def read_file(out: Path, location: str) -> bytes:
-    """The file of a record. Raises BodyError when there is none, or something that is no file of ours."""
-    if LOCATION.fullmatch(location) is None:
-        raise BodyError(f"{location!r} is no place of a body in {out}")
-    path = out / location
-    try:
-        # Not to be kept waiting by a pipe, nor led away by a link.
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as exc:
-        raise BodyError(f"{path}: {exc.strerror}") from exc
-    with open(fd, "rb") as file:  # noqa: PTH123  # of a descriptor
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise BodyError(f"{path}: no regular file")
-        return file.read()
 
 
 def _record(row: tuple[Any, ...]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from crawler.sources import Fingerprint
-    from crawler.store.files import Files
+    from crawler.store.bodies import Bodies
     from crawler.store.ledger import Ledger
 
 _ALWAYS_ANEW: Final = ("none", "retryable")
@@ -152,20 +152,21 @@ def _add_list(ledger: Ledger, path: str, fingerprint: Any) -> int:
     return ledger.write("INSERT INTO lists (path, fingerprint) VALUES (?, ?)", (path, text))
 
 
-def recover(ledger: Ledger, files: Files, *, levels: int, key_header: str = "") -> None:
-    """Finish what a killed run left half-done: files to be moved, calls whose answers it swallowed.
+def recover(ledger: Ledger, bodies: Bodies, *, key_header: str = "") -> None:
+    """Finish what a killed run left half-done: bodies to be put in place or withdrawn, calls whose answers were lost.
 
     key_header: by which header the API knows a call that it has carried out already, "" for none. What that run sent
     with the same one is made again.
     """
+    bodies.recover()
     may_repeat = key_header and key_header == _told(ledger, KEY_HEADER)
     for prior in ledger.rows(_IN_STATE, (State.SENT,)):  # the answer may have come as far as its file
-        files.withdraw(uuid_text(prior.uuid), prior.location, levels=levels)
+        bodies.withdraw(uuid_text(prior.uuid), prior.location)
     staged = list(ledger.rows(_IN_STATE, (State.STAGED,)))
     for prior in staged:
-        files.settle(uuid_text(prior.uuid), prior.location, levels=levels)
+        bodies.settle(uuid_text(prior.uuid), prior.location)
     if staged:
-        files.barrier()
+        bodies.barrier()
     with ledger.transaction():
         ledger.set_states(State.SETTLED, [prior.id for prior in staged])
         ledger.about(KEY_HEADER, key_header)

@@ -44,7 +44,7 @@ def make(out: Path, records: int) -> None:
         )  # fmt: skip
         begun = runs.begin(ledger, start)
         files = Files(place, "process")
-        committer = Committer(files, ledger, run=begun.run, list_id=begun.list_id, raw=False, levels=1)
+        committer = Committer(files, ledger, run=begun.run, list_id=begun.list_id, raw=False)
         for first in range(0, records, BATCH):
             committer.commit([_record(line) for line in range(first, min(first + BATCH, records))])
 

@@ -1,0 +1,86 @@
+"""Bodies: what the writer asks of whatever keeps them. Files are one answer, packs are another (store.stores chooses).
+
+The order is the same for all: `put`, `barrier`, then the commit that writes the rows, with `enter` in it, then
+`settle`. Up to the commit a row's earlier body stays where it is. Knows nothing of rows.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Body(NamedTuple):
+    """What a record has to keep. data: the envelope, or the body alone; None when there was no answer.
+
+    prior: where the record's row has its body up to now, None if it has none. kept: the row stands as it is.
+    """
+
+    uuid: str
+    ok: bool
+    data: bytes | None
+    prior: str | None = None
+    kept: bool = False
+
+
+class Bodies(Protocol):
+    """Where a run's bodies go. Every method raises StoreError when the store refuses; then the run must stop."""
+
+    @property
+    def stages(self) -> bool:
+        """Whether a successor waits beside the body it replaces: its row is STAGED until `settle` was made durable.
+
+        Else it has a place of its own, and the row points there from its commit on: `settle` is never asked for.
+        """
+        ...
+
+    def put(self, batch: Sequence[Body]) -> list[str | None]:
+        """Write the bodies of a batch; returns the location of each, None where nothing was written.
+
+        What a killed run may have left of a call is gone then, too, should it bear the same name.
+        """
+        ...
+
+    def barrier(self) -> None:
+        """Return when everything that was put, settled and removed so far would survive a power cut.
+
+        `process` promises no more than that another process sees it.
+        """
+        ...
+
+    def enter(self) -> None:
+        """Write into the ledger what belongs to the rows of the batch, in their transaction."""
+        ...
+
+    def settle(self, uuid: str, location: str | None) -> None:
+        """Make the store say what a committed row says: *location* is its body, None if it has none now.
+
+        Doing it again changes nothing, so a run that was killed here is mended by the next one.
+        """
+        ...
+
+    def withdraw(self, uuid: str, location: str | None) -> None:
+        """Remove what was written for a call whose record was never committed: all but *location*."""
+        ...
+
+    def recover(self) -> None:
+        """Undo what a killed run has put and not committed, as far as `put` and `withdraw` do not see to it."""
+        ...
+
+    def holds(self, location: str) -> bool:
+        """Whether the body of a row is there."""
+        ...
+
+    def close(self) -> None:
+        """Take no more; what was put is durable by now."""
+        ...
+
+
+class Reader(Protocol):
+    """Where the bodies of a directory are read, by whoever changes nothing."""
+
+    def read(self, location: str) -> bytes:
+        """What was put, byte for byte. Raises BodyError when it is not there, or cannot be read as it was written."""
+        ...

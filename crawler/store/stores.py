@@ -1,0 +1,25 @@
+"""Which store keeps the bodies of a directory: chosen here and nowhere else, for who writes and for who reads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from crawler.store.files import FileReader, Files
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from crawler.store.bodies import Bodies, Reader
+    from crawler.store.files import Durability
+    from crawler.store.place import Place
+
+
+def open_bodies(place: Place, *, durability: Durability, levels: int) -> Bodies:
+    """The store of a run that writes. levels: of folders, where bodies are files."""
+    return Files(place, durability, levels=levels)
+
+
+def open_reader(out: Path, _known: Mapping[str, str]) -> Reader:
+    """The store of a directory as a reader sees it. known: what the directory was begun with (reading.identity)."""
+    return FileReader(out)
