@@ -49,6 +49,7 @@ FAILED_LINES: Final = {ExitCode.NO_ANSWER, ExitCode.NOT_OK, ExitCode.INVALID}
 NOT_RUN: Final = [
     ("README.md", "makes environments"),  # .ci/run does
     ("README.md", "needs a scrapyd"),  # these are done by tests/check/test_scrapyd.py
+    ("deploying.md", "needs Docker"),  # which is not where the tests are
     ("index.md", "runs until it is stopped; the tests have one of their own"),
     ("progress.md", "a picture, compared by a test of its own"),  # tests/test_progress_bar.py
     ("python.md", "needs an installation"),  # tests/test_library.py calls what it would call
@@ -308,6 +309,47 @@ def test_everything_that_has_a_name_is_explained() -> None:
     assert stats
     missing += [stat for stat in stats if f"`{stat}`" not in by_hand]
     assert missing == []
+
+
+DROPPING: Final = """
+from crawler.settings import *
+
+ITEM_PIPELINES = {"dropping.Dropping": 300}
+"""
+
+DROPPING_PIPELINE: Final = """
+from scrapy.exceptions import DropItem
+
+
+class Dropping:
+    def process_item(self, item):
+        if item.url.endswith("/items/2"):
+            raise DropItem("not this one")
+        return item
+"""
+
+
+def test_the_page_of_stats_has_all_that_a_crawl_ends_with_and_no_others(crawl: Crawl, api: ApiServer) -> None:
+    write_list(crawl.cwd / "dropping_settings.py", [DROPPING])
+    write_list(crawl.cwd / "dropping.py", [DROPPING_PIPELINE])
+    urls = [*map(api.url, ("/items/1", "/items/2", "/fail/3"))]
+    result = crawl(
+        urls,
+        retries=1,
+        settings={"STATS_DUMP": True},
+        options=["-o", "feed.jsonl"],
+        settings_module="dropping_settings",
+    )
+    seen = set(re.findall(r"^[ {]'([^']+)': ", result.stderr.partition("Dumping Scrapy stats")[2], re.MULTILINE))
+    page = (ROOT / "docs" / "stats.md").read_text("utf-8")
+    cells = " ".join(re.findall(r"^\| (`.*?) \|", page, re.MULTILINE))
+    named = set(re.findall(r"`([^`]+)`", cells))
+    families = tuple(name.removesuffix("...") for name in named if name.endswith("/..."))
+    assert {name for name in seen if name not in named and not name.startswith(families)} == set()
+    never = {name for name in named if not any(stat.startswith(name.removesuffix("...")) for stat in seen)}
+    assert never == {"httpcompression/response_count", "httpcompression/response_bytes"}  # no answer is compressed here
+    code = (ROOT / "crawler" / "wire" / "decompression.py").read_text("utf-8")
+    assert all(f'"{name}"' in code for name in never)
 
 
 def test_the_page_of_settings_has_every_default_in_order() -> None:
