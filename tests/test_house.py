@@ -31,6 +31,7 @@ PURE = {
     "descriptors",
     "exceptions",
     "export",
+    "fleet",
     "forecast",
     "gauges",
     "items",

@@ -1,0 +1,147 @@
+"""`scrapy fleet FILE`: a list taken in parts by several processes at once, then brought together.
+
+Owns what is said on the command line. What each part is told, and what its end means, is crawler.fleet's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+from scrapy.commands import ScrapyCommand
+from scrapy.exceptions import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+    from crawler.fleet import Engine, Part
+
+
+class Command(ScrapyCommand):
+    requires_project = True
+    requires_crawler_process = False
+
+    def syntax(self) -> str:
+        return "FILE [-a NAME=VALUE]... [--processes auto|N]"
+
+    def short_desc(self) -> str:
+        return "Fetch a list with several processes, for all cores of a machine"
+
+    def long_desc(self) -> str:
+        return (
+            "Take a list in parts (docs/scaling.md), a process each, all at once; then bring them together, so that "
+            "there is one ledger, one summary.json, one failed.jsonl and one report.html. FILE and -a are those of "
+            "`scrapy crawl apifetch`; workers, per_host, max_calls and rate are of all processes together. The same "
+            "command again goes on where it ended, with any number of processes."
+        )
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        super().add_options(parser)
+        parser.add_argument(
+            "-a", dest="spargs", action="append", default=[], metavar="NAME=VALUE", help="as in `scrapy crawl`"
+        )
+        parser.add_argument(
+            "--processes", default="auto", metavar="auto|N", help="(default: auto, the cores that may be used)"
+        )
+        parser.add_argument("--spider", default="apifetch", metavar="NAME", help="(default: apifetch)")
+
+    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+        from crawler.exceptions import ApiFetchError  # noqa: PLC0415  # every `scrapy` call loads this module
+
+        arguments = dict(said.partition("=")[::2] for said in opts.spargs)
+        if len(args) > 1 or not (args or "urls" in arguments):
+            raise UsageError("say which list: scrapy fleet urls/items.txt --processes auto", print_help=False)
+        if args:
+            arguments["urls"] = args[0]
+        try:
+            values = self._checked(arguments, opts)
+            count = _processes(opts.processes, values)
+            self.exitcode = asyncio.run(self._fetch(arguments, values, count, opts))
+        except ApiFetchError as exc:
+            _say(str(exc))
+            self.exitcode = 2
+
+    def _checked(self, arguments: Mapping[str, str], opts: argparse.Namespace) -> dict[str, Any]:
+        """Every setting, typed. Raises ApiFetchError for what would be each part's error."""
+        from scrapy.spiderloader import get_spider_loader  # noqa: PLC0415
+
+        from crawler.exceptions import ArgumentError  # noqa: PLC0415
+        from crawler.plan import shape_of  # noqa: PLC0415
+        from crawler.sources import STDIN, check_list  # noqa: PLC0415
+
+        assert self.settings is not None
+        loader = get_spider_loader(self.settings)
+        if opts.spider not in loader.list():
+            known = ", ".join(sorted(loader.list()))
+            raise UsageError(f"no spider is called {opts.spider!r}; there is {known}", print_help=False)
+        if "shard" in arguments:
+            raise ArgumentError("shard", arguments["shard"], "none, since a fleet gives each process its own")
+        if arguments["urls"] == STDIN:
+            raise ArgumentError("urls", STDIN, "a list that every process can read")
+        spider: Any = loader.load(opts.spider)
+        values: dict[str, Any] = spider.read_arguments(self.settings, arguments)
+        check_list(values["APIFETCH_URLS"], shape_of(values))
+        return values
+
+    async def _fetch(
+        self, arguments: Mapping[str, str], values: Mapping[str, Any], count: int, opts: argparse.Namespace
+    ) -> int:
+        """Run the parts, then the whole; returns the exit code."""
+        from crawler.fleet import Part, gathering, parts_of  # noqa: PLC0415
+        from crawler.fleet.processes import Processes, tell  # noqa: PLC0415
+        from crawler.fleet.verdicts import COMPLETE  # noqa: PLC0415
+        from crawler.plan import output_directory  # noqa: PLC0415
+
+        settings = dict(text.partition("=")[::2] for text in opts.set)
+        out = output_directory(values["APIFETCH_URLS"], values["APIFETCH_OUT"])
+        whole = Part(spider=opts.spider, out=out, arguments=arguments, settings=settings)
+        engine = Processes(tell)
+        if count == 1:
+            return await _run([whole], engine)
+        code = await _run(parts_of(whole, values, count), engine)
+        if code not in COMPLETE:
+            _say(f"{out} is in parts; the same command again goes on")
+            return code
+        return await _run([gathering(whole)], engine)
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"scrapy fleet: {line}\n")
+    sys.stderr.flush()
+
+
+def _processes(said: str, values: Mapping[str, Any]) -> int:
+    """How many, at least one, and no more than can have a worker each. Raises ArgumentError."""
+    from crawler.exceptions import ArgumentError  # noqa: PLC0415
+    from crawler.fleet.cores import cores  # noqa: PLC0415
+    from crawler.fleet.shares import most_parts  # noqa: PLC0415
+    from crawler.values.parts import MOST  # noqa: PLC0415
+
+    if said == "auto":
+        count, why = cores()
+    elif said.isascii() and said.isdigit() and 1 <= int(said) <= MOST:
+        count, why = int(said), "as you said"
+        useful, reason = cores()
+        if count > useful:
+            why += f"; more than {useful} gain nothing, since {reason}"
+    else:
+        raise ArgumentError("--processes", said, f"auto, or a whole number from 1 to {MOST:,}")
+    most = most_parts(values)
+    if most is not None and count > most[0]:
+        count, why = most[0], f"since {most[1]} is {most[0]:,} for all of them"
+    _say(f"{count} {'process' if count == 1 else 'processes'}: {why}")
+    return count
+
+
+async def _run(parts: list[Part], engine: Engine) -> int:
+    """Run them to their end; Ctrl-C and SIGTERM stop them in good order, and at once the second time."""
+    from crawler.fleet import Fleet  # noqa: PLC0415
+
+    fleet = Fleet(parts, engine, tell=_say)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, fleet.stop)
+    return await fleet.run()

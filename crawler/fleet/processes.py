@@ -1,0 +1,115 @@
+"""Parts as child processes of this one: the ordinary command, each in a session of its own, that end when we do."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+from crawler.fleet.engine import Look
+from crawler.library.child import crawl_command, crawl_environment
+from crawler.store.exports import METRICS, SUMMARY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from crawler.fleet.engine import Part
+
+HOLDER: Final = "crawler.fleet.held"
+
+_LEVEL: Final = re.compile(r"\] (DEBUG|INFO|WARNING|ERROR|CRITICAL): ")
+_FOR_THE_LOG: Final = frozenset({"DEBUG", "INFO"})
+_SAID_AT_MOST: Final = 10_000
+
+
+class Processes:
+    """An Engine. tell: says a line of a part's log to whoever watches; the rest stands in its run.log."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+        self._said: set[str] = set()
+
+    async def start(self, part: Part) -> Process:
+        command = crawl_command(part.arguments, part.settings, spider=part.spider)
+        held = [*command[:2], HOLDER, *command[2:]]  # python -m HOLDER scrapy crawl ...
+        process = await asyncio.create_subprocess_exec(
+            *held, env=crawl_environment(), stdin=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C comes to us, and is passed on once
+        )  # fmt: skip
+        return Process(part, process, self._hear)
+
+    def _hear(self, part: Part, line: str, level: str | None) -> None:
+        """Say what matters of a part, once however many parts say the same, and all that is said of the whole."""
+        if not part.shard.is_part:
+            self._tell(line)
+        elif level not in _FOR_THE_LOG:
+            text = _LEVEL.split(line)[-1]
+            if text not in self._said and len(self._said) < _SAID_AT_MOST:
+                self._said.add(text)
+                self._tell(f"{part}: {line}")
+
+
+class Process:
+    """A Job."""
+
+    def __init__(
+        self, part: Part, process: asyncio.subprocess.Process, hear: Callable[[Part, str, str | None], None]
+    ) -> None:
+        self._part = part
+        self._process = process
+        self._hear = hear
+        self._listening = asyncio.ensure_future(self._listen())
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    async def look(self) -> Look:
+        metrics = self._read(METRICS)
+        if self._process.returncode is None or not self._listening.done():
+            return Look(metrics=metrics)
+        return Look(exit_code=self._process.returncode, stop_reason=self._stop_reason(), metrics=metrics)
+
+    async def stop(self, *, at_once: bool) -> None:
+        with suppress(ProcessLookupError):
+            if at_once:
+                self._process.kill()
+            else:
+                self._process.terminate()
+
+    async def _listen(self) -> None:
+        """Hear what it logs, to its end. A line without a level belongs to the one before it."""
+        assert self._process.stderr is not None
+        begun, level = b"", None
+        while chunk := await self._process.stderr.read(1 << 16):
+            *lines, begun = (begun + chunk).split(b"\n")
+            for line in (raw.decode(errors="replace") for raw in lines):
+                if found := _LEVEL.search(line):
+                    level = found[1]
+                self._hear(self._part, line, level)
+        if begun:
+            self._hear(self._part, begun.decode(errors="replace"), level)
+
+    def _stop_reason(self) -> str | None:
+        """What its summary says; None where it was ended before it could say so, or was not begun."""
+        try:
+            summary: Any = json.loads(self._read(SUMMARY) or "null")
+        except ValueError:
+            return None
+        is_own = isinstance(summary, dict) and summary.get("pid") == self.pid
+        return summary.get("stop_reason") if is_own else None
+
+    def _read(self, name: str) -> str | None:
+        try:
+            return (self._part.out / self._part.shard.file(name)).read_text("utf-8")
+        except OSError:
+            return None
+
+
+def tell(line: str) -> None:
+    """Say it on the standard error output."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
