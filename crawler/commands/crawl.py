@@ -11,6 +11,7 @@ import logging
 import signal
 import sys
 import textwrap
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from scrapy import signals
@@ -21,6 +22,7 @@ from scrapy.settings import overridden_settings
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
+    from scrapy.settings import BaseSettings
 
 _CHATTER: Final = (
     "Overridden settings",
@@ -103,12 +105,15 @@ class Command(ScrapyCrawl):
         from crawler.sources import check_list  # noqa: PLC0415
         from crawler.store.ledgers import ledgers  # noqa: PLC0415
 
+        assert self.settings is not None
         try:
             settings = spider.read_arguments(self.settings, opts.spargs)
             urls = settings["APIFETCH_URLS"]
             check_list(urls, shape_of(settings))
             _check_handler(settings["APIFETCH_HTTP_HANDLER"])
             out = output_directory(urls, settings["APIFETCH_OUT"])
+            if "_job" in opts.spargs:
+                _check_job(out, self.settings)
             for feed in opts.overwrite_output or ():
                 if ledgers(out):
                     expected = f"-o {feed}, since {out} has records of earlier runs that the feed would lose"
@@ -120,7 +125,29 @@ class Command(ScrapyCrawl):
 
     def _refuse(self, message: str) -> None:
         sys.stderr.write(f"scrapy crawl: {message}\n")
+        assert self.settings is not None
+        if log := self.settings["LOG_FILE"]:  # all that scrapyd shows of a job
+            try:
+                with Path(log).open("a", encoding=self.settings["LOG_ENCODING"]) as file:
+                    file.write(f"{message}\nExit code 2: nothing was requested\n")
+            except OSError as exc:
+                sys.stderr.write(f"scrapy crawl: {log}: {exc.strerror}\n")
         sys.exit(2)
+
+
+def _check_job(out: Path, settings: BaseSettings) -> None:
+    """Raises ArgumentError. In a job of scrapyd's, LOG_FILE and FEEDS are in folders of which it deletes files."""
+    from urllib.parse import unquote, urlsplit  # noqa: PLC0415  # every `scrapy` call loads this module
+
+    from crawler.exceptions import ArgumentError  # noqa: PLC0415
+
+    files = [feed for feed in map(str, settings.getdict("FEEDS")) if urlsplit(feed).scheme in {"", "file"}]
+    pruned = [Path(unquote(urlsplit(file).path)).resolve().parent for file in files]
+    if settings["LOG_FILE"]:
+        pruned.append(Path(settings["LOG_FILE"]).resolve().parent)
+    for folder in pruned:
+        if out.resolve().is_relative_to(folder):
+            raise ArgumentError("out", str(out), f"a directory that is not in {folder}, where scrapyd deletes files")
 
 
 def _mask_settings(record: logging.LogRecord, crawler: Crawler) -> bool:

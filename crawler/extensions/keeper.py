@@ -26,6 +26,8 @@ from crawler.run import Run
 from crawler.store.runs import now as in_future
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from scrapy import Request, Spider
     from scrapy.crawler import Crawler
     from twisted.python.failure import Failure
@@ -97,9 +99,13 @@ class RunKeeper:
             logger.warning("Every user of this computer may change what is in %s: chmod o-w it", plan.out)
         self._log = RunLog(plan.out / plan.shard.file(RUN_LOG), self._crawler.settings, plan.secrets)
         spider.run = self._run  # type: ignore[attr-defined]  # where spider, pipeline and middlewares find it
-        for line in opening(self._run):
+        for line in opening(self._run, self._shown(plan.out)):
             logger.info("%s", line)
         self._watch = asyncio.ensure_future(self._watch_for_stop())
+
+    def _shown(self, out: Path) -> Path:
+        """The output directory as the log names it; who reads a log file need not know where the run was started."""
+        return out.absolute() if self._crawler.settings["LOG_FILE"] else out
 
     def _refuse(self, exc: ApiFetchError) -> None:
         """Raise CloseSpider with the exit code that this means; return for what no run should ever raise."""
@@ -198,7 +204,7 @@ class RunKeeper:
         if run.recording.error is not refused:
             logger.error("%s", run.recording.error)
         self._crawler.stats.set_value(EXIT_CODE, int(summary["exit_code"]))
-        for line in ending(summary, run.plan.out):
+        for line in ending(summary, self._shown(run.plan.out)):
             logger.info("%s", line)
         if run.without_report is not None:
             logger.warning("No report.html (%s): scrapy report %s writes it", run.without_report, run.plan.out)

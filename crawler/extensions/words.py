@@ -28,14 +28,14 @@ _MEANINGS: Final = {
 }
 
 
-def opening(run: Run) -> Iterator[str]:
-    """What is asked, and what the ledger holds of it already."""
+def opening(run: Run, out: Path) -> Iterator[str]:
+    """What is asked, and what the ledger holds of it already. out: the directory, as it is to be named."""
     shown = "the standard input" if run.plan.urls == STDIN else run.plan.shown
     if run.files is not None:
         shown += f" ({counted(len(run.files), 'file')})"
     if run.plan.shard.is_part:
         shown = f"part {run.plan.shard} of {shown}"
-    yield f"Fetching {shown} into {run.plan.out}"
+    yield f"Fetching {shown} into {out}"
     for shard, records in run.gathered.items():
         where = f"part {shard}" if shard.is_part else "the whole list"
         yield f"{counted(records, 'record')} taken over from the ledger of {where}"

@@ -4,128 +4,33 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
-import socket
-import subprocess
-import sys
-import time
-from base64 import b64encode
-from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.error import HTTPError, URLError
-from urllib.parse import urlencode
-from urllib.request import Request, urlopen
+import sqlite3
+from base64 import b64decode
+from contextlib import closing
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import TYPE_CHECKING
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 
-from tests.harness import ROOT, ApiServer, Output, write_list
+from crawler.arguments import ARGUMENTS, SETTINGS
+from tests.harness import ApiServer, Output, write_list
+from tests.scrapyd_server import PATIENCE_S, Scrapyd, deploy, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.check
 
-PROJECT = "apifetch"
 LINES = 300
 WORKERS = 4
 DELAY_MS = 50  # with these workers the list takes 4 s at least: time enough to cancel in the middle
-POLL_S = 0.02
 IN_THE_WRITER = 8  # records of a tenth of a second, which a kill may find on their way to the ledger
-PATIENCE_S = 90.0  # before a state that does not come is a failure
-
-USER, PASSWORD = "deployer", "a-password-of-the-test"
-
-
-LOGIN = f"\nusername = {USER}\npassword = {PASSWORD}\n"  # of the last section, [deploy]
-
-
-def wait_until(predicate: Callable[[], object], *, log: Path) -> None:
-    """Return as soon as *predicate* is true. log: shown when it does not come true."""
-    deadline_s = time.monotonic() + PATIENCE_S
-    while not predicate():
-        assert time.monotonic() < deadline_s, log.read_text()
-        time.sleep(POLL_S)
-
-
-class Scrapyd:
-    """A scrapyd of the test's own, on a free port, with all its files in *home*."""
-
-    def __init__(self, home: Path) -> None:
-        home.mkdir()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        self.home, self.log = home, home / "scrapyd.log"
-        self.url = f"http://127.0.0.1:{port}/"
-        config = (ROOT / "deploy" / "scrapyd.conf").read_text()
-        for sample, own in (("6800", str(port)), ("max_proc = 2", "max_proc = 1\npoll_interval = 0.1")):
-            assert sample in config
-            config = config.replace(sample, own)
-        (home / "scrapyd.conf").write_text(config)
-        self._started: list[subprocess.Popen[bytes]] = []
-        self.start()
-
-    def start(self) -> None:
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "scrapyd", "--pidfile="],
-                cwd=self.home,
-                env={**os.environ, "SCRAPYD_USERNAME": USER, "SCRAPYD_PASSWORD": PASSWORD},
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        self._started.append(self._process)
-        wait_until(self._answers, log=self.log)
-
-    def kill(self) -> None:
-        """Kill it alone: its jobs go on."""
-        self._process.kill()
-        self._process.wait()
-
-    def _answers(self) -> bool:
-        assert self._process.poll() is None, self.log.read_text()
-        with suppress(URLError):
-            return bool(self.ask("daemonstatus.json"))
-        return False
-
-    def ask(self, service: str, **fields: object) -> dict[str, Any]:
-        """GET a service, or POST it the fields. Fails when scrapyd says that it failed."""
-        data = urlencode(fields).encode() if fields else None
-        key = b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-        request = Request(f"{self.url}{service}", data, {"Authorization": f"Basic {key}"})
-        with urlopen(request, timeout=PATIENCE_S) as response:
-            answer: dict[str, Any] = json.load(response)
-        assert answer["status"] == "ok", answer
-        return answer
-
-    def schedule(self, job: str, **arguments: object) -> None:
-        self.ask("schedule.json", project=PROJECT, spider="apifetch", jobid=job, **arguments)
-
-    def cancel(self, job: str) -> None:
-        self.ask("cancel.json", project=PROJECT, job=job)
-
-    def pid(self, job: str) -> int:
-        """The process of a job that runs."""
-        running = self.ask(f"listjobs.json?project={PROJECT}")["running"]
-        return int(next(each["pid"] for each in running if each["id"] == job))
-
-    def finished(self) -> list[str]:
-        return [each["id"] for each in self.ask(f"listjobs.json?project={PROJECT}")["finished"]]
-
-    def wait_for_end(self, job: str) -> str:
-        """Returns the job's log."""
-        wait_until(lambda: job in self.finished(), log=self.log)
-        return (self.home / "logs" / PROJECT / "apifetch" / f"{job}.log").read_text()
-
-    def close(self) -> None:
-        """Kill it with its jobs, which would go on without it."""
-        for process in self._started:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
 
 
 @pytest.fixture
@@ -133,21 +38,6 @@ def scrapyd(tmp_path: Path) -> Iterator[Scrapyd]:
     server = Scrapyd(tmp_path / "scrapyd")
     yield server
     server.close()
-
-
-def deploy(scrapyd: Scrapyd, tree: Path) -> dict[str, Any]:
-    """`scrapyd-deploy` from a copy of the project (building litters the tree). Returns scrapyd's answer."""
-    shutil.copytree(ROOT / "crawler", tree / "crawler", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("setup.py", "pyproject.toml", "requirements.txt", "LICENSE"):
-        shutil.copy(ROOT / name, tree)
-    target = (ROOT / "scrapy.cfg").read_text()
-    (tree / "scrapy.cfg").write_text(target.replace("http://127.0.0.1:6800/", scrapyd.url) + LOGIN)
-    program = Path(sys.executable).with_name("scrapyd-deploy")
-    done = subprocess.run([program], cwd=tree, capture_output=True, text=True, check=True)
-    # The exit code is 0 whatever the server said; its answer is the only JSON on stdout.
-    (answer,) = (line for line in done.stdout.splitlines() if line.startswith("{"))
-    print(done.stderr)
-    return json.loads(answer)  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize("end", ["one cancel", "two cancels", "kill -9", "scrapyd killed"])
@@ -208,3 +98,99 @@ def test_nobody_gets_in_without_the_password(scrapyd: Scrapyd) -> None:
             urlopen(f"{scrapyd.url}{service}", timeout=PATIENCE_S)
         caught.value.close()
         assert caught.value.code == 401
+
+
+def test_every_argument_and_every_setting_reaches_the_run(scrapyd: Scrapyd, api: ApiServer, tmp_path: Path) -> None:
+    """A new one fails this until it has its line here."""
+    table = tmp_path / "list.csv"
+    table.write_text("id,link\n" + "".join(f"{n},{api.url(f'/echo/{n}')}\n" for n in range(1, 9)))
+    env_file = tmp_path / "env"
+    env_file.write_text("OF_THE_TEST=abc\n")
+    many = {
+        "urls": table, "format": "csv", "template": api.url("/echo/{id}"), "method": "PUT", "data": '{"n": {id}}',
+        "headers": '{"X-Given": "${OF_THE_TEST}"}', "params": '{"given": "1"}', "pass_env": "OF_THE_TEST",
+        "env_file": env_file, "hosts": api.origin.removeprefix("http://"), "out": tmp_path / "many", "save": "raw",
+        "workers": "7", "per_host": "3", "rate": "500/s", "retries": "2", "timeout": "11", "max_calls": "9",
+        "max_failed": "1", "redo": "failed", "duplicates": "fetch", "expect": "json", "ok_if": "method == 'PUT'",
+        "limit": "2", "echo": "status",
+    }  # fmt: skip
+    few = {"urls": table, "column": "link", "shard": "1/2", "out": tmp_path / "few"}
+    missing = {row.name for row in ARGUMENTS} - {*many, *few}
+    assert not missing, f"add a value for {missing}"
+    seen_in_the_results = {"APIFETCH_DURABILITY": "strict", "APIFETCH_FOLDER_LEVELS": "2", "USER_AGENT": "test=1"}
+    said = {row.setting: row.default_text.strip("`") for row in SETTINGS if row.default_text.startswith("`")}
+    settings = [f"{name}={value}" for name, value in {**said, **seen_in_the_results}.items() if value]
+    deploy(scrapyd, tmp_path / "tree")
+
+    scrapyd.schedule("many", **many)
+    log = scrapyd.wait_for_end("many")
+    summary = Output(tmp_path / "many").summary
+    assert summary["exit_code"] == 0, log
+    assert f"Results: {tmp_path / 'many'}" in log
+    for name, value in many.items():
+        shown = summary["arguments"][name]
+        assert shown is not None, name
+        if name not in {"headers", "params", "template", "urls", "out", "pass_env", "hosts", "rate", "ok_if", "redo"}:
+            assert str(shown) in {str(value), f"{value}.0"}, name
+    seen = [json.loads(path.read_bytes()) for path in Output(tmp_path / "many").files()]
+    assert sorted(each["target"] for each in seen) == ["/echo/1?given=1", "/echo/2?given=1"]
+    assert {each["method"] for each in seen} == {"PUT"}
+    assert {b64decode(each["body_base64"]) for each in seen} == {b'{"n": "1"}', b'{"n": "2"}'}
+    assert all(["X-Given", "abc"] in each["headers"] for each in seen)
+
+    scrapyd.schedule("few", **few, setting=settings)
+    log = scrapyd.wait_for_end("few")
+    part = json.loads((tmp_path / "few" / "summary-1-of-2.json").read_bytes())
+    assert part["exit_code"] == 0, log
+    assert (part["arguments"]["column"], part["arguments"]["shard"]) == ("link", "1/2")
+    assert part["equation"]["ok"] + part["equation"]["elsewhere"] == 8
+    with closing(sqlite3.connect(tmp_path / "few" / "ledger-1-of-2.sqlite")) as ledger:
+        assert ledger.execute("select durability from runs").fetchall() == [("strict",)]
+    files = Output(tmp_path / "few").files()
+    assert len(files) == part["equation"]["ok"] > 0
+    for path in files:
+        assert len(path.relative_to(tmp_path / "few" / "responses").parts) == 3
+        assert ["User-Agent", "test=1"] in json.loads(path.read_bytes())["body"]["headers"]
+
+
+def test_a_list_on_the_web_and_a_relative_directory(scrapyd: Scrapyd, api: ApiServer, tmp_path: Path) -> None:
+    """The second job of the same words finds what the first one did, in the folder where scrapyd runs."""
+    (tmp_path / "web").mkdir()
+    write_list(tmp_path / "web" / "items.txt", (api.url(f"/items/{n}") for n in range(5)))
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "web"))
+    deploy(scrapyd, tmp_path / "tree")
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as web:
+        Thread(target=web.serve_forever, daemon=True).start()
+        urls = f"http://127.0.0.1:{web.server_address[1]}/items.txt"
+        scrapyd.schedule("first", urls=urls)
+        log = scrapyd.wait_for_end("first")
+        scrapyd.schedule("second", urls=urls)
+        scrapyd.wait_for_end("second")
+        web.shutdown()
+    out = Output(scrapyd.home / "out" / "items")
+    assert f"Results: {out.out}" in log
+    assert (out.summary["equation"]["ok"], out.summary["run"]["calls"]) == (5, 0)
+    assert (out.out / "report.html").is_file()
+    assert api.stats()["requests"] == 5
+
+
+def test_what_is_refused_stands_in_the_log_of_the_job(scrapyd: Scrapyd, api: ApiServer, tmp_path: Path) -> None:
+    scrapyd.kill()
+    config = scrapyd.home / "scrapyd.conf"
+    config.write_text(config.read_text().replace("items_dir =", "items_dir = items"))
+    scrapyd.start()
+    deploy(scrapyd, tmp_path / "tree")
+    urls = write_list(tmp_path / "list.txt", [api.url("/items/1")])
+    pruned = "where scrapyd deletes files"
+    cases: list[tuple[dict[str, object], str]] = [
+        ({"urls": "/none.txt"}, "/none.txt"),
+        ({"url": urls}, "did you mean -a urls?"),
+        ({"urls": urls, "out": "logs/apifetch/apifetch/mine"}, pruned),
+        ({"urls": urls, "out": scrapyd.home / "items" / "apifetch" / "apifetch"}, pruned),
+    ]
+    for number, (arguments, said) in enumerate(cases):
+        scrapyd.schedule(f"refused-{number}", **arguments)
+        log = scrapyd.wait_for_end(f"refused-{number}")
+        assert said in log
+        assert log.endswith("Exit code 2: nothing was requested\n")
+    assert api.stats()["requests"] == 0
