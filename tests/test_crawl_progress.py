@@ -80,6 +80,38 @@ def test_the_bar_in_a_terminal_with_log_lines_a_resize_and_ctrl_c(api: ApiServer
         assert "Traceback" not in terminal.scrolled
 
 
+FETCHING = """
+import crawler
+
+calls = {urls!r}
+try:
+    crawler.fetch(calls, out="out/fetched", workers=5, settings={{"APIFETCH_DRAIN_S": 0}})
+except KeyboardInterrupt:
+    print("back again")
+done = crawler.fetch(calls[:-9], out="out/few", quiet=True)
+print("quiet", done.ok)
+"""
+
+
+def test_the_bar_of_a_crawl_that_python_started(api: ApiServer, crawl: Crawl) -> None:
+    """The crawl is another process; the terminal is this one's, and is given back after Ctrl-C."""
+    urls = [*(api.url(f"/items/{n}") for n in range(20)), *(api.url(HANGS.format(n)) for n in range(9))]
+    environment = crawl._environment(crawl.cwd, "crawler.settings")
+    command = [sys.executable, "-c", FETCHING.format(urls=urls)]
+    with Terminal(command, env=environment, cwd=crawl.cwd) as terminal:
+        terminal.wait_for(lambda: "20 ok · 0 failed · 9 left of 29" in terminal.text)
+        terminal.wait_for(lambda: "5 of 5 workers" in terminal.text)
+        assert sum("% ok" in line for line in terminal.lines) == 1, terminal.text
+        assert "Fetching " in terminal.scrolled
+        assert not terminal.has_cursor()
+        terminal.press(b"\x03")
+        assert terminal.wait() == 0
+        assert terminal.has_cursor()
+        assert "% ok" not in terminal.text, "the bar is gone"
+        assert "Exit code 75" in terminal.scrolled
+        assert terminal.lines[-2:] == ["back again", "quiet 20"], terminal.text
+
+
 def test_without_colours_and_twice_ctrl_c(api: ApiServer, crawl: Crawl) -> None:
     """NO_COLOR (no-color.org) leaves no colour; even a forced stop gives the cursor back."""
     urls = [api.url(HANGS.format(n)) for n in range(9)]

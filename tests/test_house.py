@@ -26,6 +26,7 @@ PURE = {
     "addresses",
     "amounts",
     "arguments",
+    "bar",
     "checking",
     "credentials",
     "descriptors",
@@ -81,7 +82,7 @@ FENCED: dict[str, str | tuple[str, ...]] = {
     "pyarrow": ("crawler.sources.parquet", "crawler.export.parquet"),  # lists in Parquet, records as Parquet
     "pycurl": "crawler.wire.curl",  # libcurl as the wire
     "redis": "crawler.distributed",  # a list that several machines share
-    "rich": "crawler.extensions.progress",  # the bar
+    "rich": "crawler.bar",  # the bar
     "uvloop": "crawler.settings",  # only asked for by name, where it is installed
     "warcio": "crawler.export.warc",  # records as WARC
 }
@@ -362,7 +363,7 @@ BREACHES: dict[Rule, dict[str, str]] = {
         "crawler.pipelines": "from crawler.spiders.apifetch import ApiFetchSpider",
         "crawler.middlewares": "from . import scheduler",
         "crawler.wire.curl": "from ..extensions import progress",
-        "crawler.extensions.progress": "from crawler.demo import api",
+        "crawler.extensions.echo": "from crawler.demo import api",
         "crawler.demo.api": "import crawler.commands.plan",
     },
     optional_dependencies_stay_in_their_module: {

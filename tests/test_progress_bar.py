@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from crawler.extensions.progress.lines import lines_of
+from crawler.bar.lines import lines_of
 from crawler.meter import Limit, Progress, Verdict
 from crawler.meter.bottleneck import Measured, sentence
+from crawler.meter.progress import as_json, from_json
 
 AT = Progress(
     name="items", ok=31_204, failed=312, total=50_000, is_estimate=False, calls=31_600, calls_per_s=91.2,
@@ -43,6 +44,15 @@ def test_no_line_is_as_wide_as_the_window(at: Progress, columns: int) -> None:
     assert "calls/s" in said
     if columns >= 40:
         assert len(lines[0]) < columns
+
+
+@pytest.mark.parametrize("at", [AT, Progress(name="n")])
+def test_another_process_is_told_the_same(at: Progress) -> None:
+    assert from_json(as_json(at)) == at
+
+
+def test_what_is_told_fits_into_a_pipe() -> None:
+    assert len(as_json(replace(AT, name="\U0001f40d" * 300))) < 4096  # PIPE_BUF of Linux: whole, or not at all
 
 
 def test_the_strip_shows_even_one_failure() -> None:

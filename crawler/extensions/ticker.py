@@ -1,6 +1,6 @@
 """The run's clock: who looks at it every so often, and tells people and programs how it goes.
 
-On a terminal the bar (crawler.extensions.progress), elsewhere a line now and then; metrics.prom in any case.
+On a terminal, and for `crawler.fetch`, the bar (crawler.bar), elsewhere a line now and then; metrics.prom in any case.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from scrapy.exceptions import NotConfigured
 from crawler import gauges
 from crawler.exceptions import StoreError
 from crawler.extensions.cpu import Cpu
+from crawler.extensions.told import ToldBar
 from crawler.meter.progress import line
 from crawler.store.exports import write_metrics
 
@@ -62,12 +63,8 @@ class Ticker:
         settings = crawler.settings
         if not settings.get("APIFETCH_URLS"):
             raise NotConfigured  # no list: this spider is none of ours
-        shows = settings["APIFETCH_PROGRESS"]
-        has_bar = shows == "bar" or (shows == "auto" and _is_for_people(settings))
-        ticker = cls(
-            bar=_bar() if has_bar else None,
-            line_s=0.0 if has_bar or shows == "off" else settings["APIFETCH_PROGRESS_S"],
-        )
+        bar, shows = _bar(settings), settings["APIFETCH_PROGRESS"]
+        ticker = cls(bar=bar, line_s=0.0 if bar or shows == "off" else settings["APIFETCH_PROGRESS_S"])
         crawler.signals.connect(ticker.spider_opened, signal=signals.spider_opened)
         crawler.signals.connect(ticker.spider_closed, signal=signals.spider_closed)
         crawler.signals.connect(ticker.engine_stopped, signal=signals.engine_stopped)
@@ -119,7 +116,13 @@ def _is_for_people(settings: BaseSettings) -> bool:
     return sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and not settings.get("LOG_FILE")
 
 
-def _bar() -> Bar:
-    from crawler.extensions.progress import TerminalBar  # noqa: PLC0415  # 60 ms of imports, for terminals only
+def _bar(settings: BaseSettings) -> Bar | None:
+    """Who shows it: the process that started this one, if it asked, or a terminal. None where lines will do."""
+    if told := ToldBar.asked_for():
+        return told
+    shows = settings["APIFETCH_PROGRESS"]
+    if shows != "bar" and not (shows == "auto" and _is_for_people(settings)):
+        return None
+    from crawler.bar import TerminalBar  # noqa: PLC0415  # 60 ms of imports, for terminals only
 
     return TerminalBar(sys.stderr)

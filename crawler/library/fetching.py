@@ -7,9 +7,7 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import tempfile
-from collections import deque
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +16,17 @@ from typing import TYPE_CHECKING, Any, Final
 from crawler.accounting import ExitCode
 from crawler.exceptions import ArgumentError, CrawlError
 from crawler.library.child import as_text, crawl_command, crawl_environment
+from crawler.library.listening import Listening, bar_for_people
 from crawler.library.results import Results, results
+from crawler.meter.progress import TELL
 from crawler.plan import output_directory
 from crawler.store.exports import SUMMARY
 from crawler.values import SHARD, find_shard
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from crawler.library.listening import Bar
 
 LIST: Final = "list.jsonl"
 """The list in the output directory, where it was given as objects: it is what a later call goes on with."""
@@ -33,7 +35,6 @@ _TOLD_BY_FILE: Final = ("headers", "params")
 """Arguments that may hold keys, and that the command reads from a file: a command line is for all to see."""
 
 _NO_RESULT: Final = frozenset({ExitCode.BUG, ExitCode.USAGE, ExitCode.DISK, ExitCode.OTHER_RUN})
-_LAST_LINES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ def fetch(
     spider: str = "apifetch",
     settings: Mapping[str, object] | None = None,
     quiet: bool = False,
+    progress: bool | None = None,
     **arguments: object,
 ) -> Fetched:
     """Fetch a list of API calls; what `scrapy crawl apifetch -a urls=... -a out=...` does.
@@ -76,6 +78,7 @@ def fetch(
     urls: the path of a list; or the calls: URLs, or objects as the lines of a jsonl list are (docs/lists.md).
     out: the output directory, needed for calls that are no file. arguments: those of the command, as Python values
     (docs/arguments.md). settings: as `-s`. quiet: whether to keep the log off sys.stderr.
+    progress: whether to show a bar, on a terminal or below a notebook's cell; None: unless quiet.
 
     Again with the same out, it goes on where it ended. Raises CrawlError, with the command's own message, when
     there is no result: a wrong argument, a directory that is held, a disk that refuses. Lines that failed are no
@@ -86,7 +89,8 @@ def fetch(
         path = urls if isinstance(urls, str | os.PathLike) else _write_list(urls, directory)
         told = {name: opened.enter_context(_told(name, value)) for name, value in arguments.items()}
         told |= {"urls": path, "out": str(directory).replace("%", "%%")}
-        code, last = _crawl(crawl_command(told, settings or {}, spider=spider), quiet=quiet)
+        bar = bar_for_people(progress, quiet=quiet)
+        code, last = _crawl(crawl_command(told, settings or {}, spider=spider), bar=bar, quiet=quiet)
     if code < 0 or code in _NO_RESULT:
         raise CrawlError(code, _message(last) or f"the crawl ended with exit code {code}")
     return Fetched(directory, code, json.loads((directory / _summary(told.get("shard"))).read_bytes()))
@@ -142,35 +146,49 @@ class _told:  # noqa: N801  # a context, used like a function
             self._path.unlink(missing_ok=True)
 
 
-def _crawl(command: list[str], *, quiet: bool) -> tuple[int, list[str]]:
+def _crawl(command: list[str], *, bar: Bar | None, quiet: bool) -> tuple[int, list[str]]:
     """Run it. Returns its exit code, and the last lines it said."""
-    last: deque[str] = deque(maxlen=_LAST_LINES)
-    with subprocess.Popen(
-        command, env=crawl_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, errors="replace", start_new_session=True,  # Ctrl-C comes to us, and is passed on once
-    ) as process:  # fmt: skip
-        try:
-            _show(process, last, quiet=quiet)
-        except KeyboardInterrupt:
-            process.send_signal(signal.SIGINT)
-            try:
-                _show(process, last, quiet=quiet)
-            except KeyboardInterrupt:
-                process.kill()
-            raise
-        except BaseException:
-            process.terminate()  # in good order, too; waited for on leaving
-            raise
-        return process.wait(), list(last)
-
-
-def _show(process: subprocess.Popen[str], last: deque[str], *, quiet: bool) -> None:
-    """Pass its lines on as they come, to where this Python's own go: in a notebook, below the cell."""
+    environment = crawl_environment()
+    told, tells = os.pipe() if bar is not None else (None, None)
+    if tells is not None:
+        environment[TELL] = str(tells)
+    try:
+        process = subprocess.Popen(
+            command, env=environment, pass_fds=() if tells is None else (tells,), bufsize=0,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C comes to us, and is passed on once
+        )  # fmt: skip
+    finally:
+        if tells is not None:
+            os.close(tells)
     assert process.stdout is not None
-    for line in process.stdout:
-        last.append(line.rstrip())
-        if not quiet:
-            sys.stderr.write(line)
+    listening = Listening(process.stdout.fileno(), told, bar=bar, quiet=quiet)
+    try:
+        with process:
+            _listen(listening, process)
+            return process.wait(), list(listening.last)
+    finally:
+        listening.close()
+        if told is not None:
+            os.close(told)
+        if bar is not None:
+            bar.stop()
+
+
+def _listen(listening: Listening, process: subprocess.Popen[bytes]) -> None:
+    """Pass on what it says, to its end; Ctrl-C stops it in good order, a second one at once."""
+    try:
+        listening.to_end()
+    except KeyboardInterrupt:
+        process.send_signal(signal.SIGINT)
+        try:
+            listening.to_end()
+        except KeyboardInterrupt:
+            process.kill()
+        raise
+    except BaseException:
+        process.terminate()  # in good order, too; waited for on leaving
+        raise
 
 
 def _message(last: list[str]) -> str:

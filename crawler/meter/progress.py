@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final
 
 from crawler.amounts import about, counted, milliseconds, per_second, size
+from crawler.meter.bottleneck import Limit, Verdict
 
-if TYPE_CHECKING:
-    from crawler.meter.bottleneck import Verdict
+TELL: Final = "APIFETCH_TELL_PROGRESS"
+"""Environment variable that asks a crawl to tell its progress, line by line, to the pipe of that descriptor."""
+
+TOLD_NAME_CHARACTERS: Final = 100
+"""The longest name that is told to another process: a line has to be shorter than a pipe takes at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,3 +95,16 @@ def line(at: Progress) -> str:
         parts.append(f"{about(at.left_s)} left")
     text = "; ".join(parts)
     return f"{text}. {at.why.sentence}" if at.why is not None and not at.is_stopping else text
+
+
+def as_json(at: Progress) -> str:
+    """Give the state in one line, for another process."""
+    return json.dumps(asdict(replace(at, name=at.name[:TOLD_NAME_CHARACTERS])))
+
+
+def from_json(text: str | bytes) -> Progress:
+    """What `as_json` gave."""
+    fields: dict[str, Any] = json.loads(text)
+    why = fields.pop("why")
+    verdict = None if why is None else Verdict(**why | {"limit": Limit(why["limit"])})
+    return Progress(**fields, why=verdict)

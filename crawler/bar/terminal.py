@@ -15,12 +15,13 @@ import os
 import select
 import signal
 import sys
+import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from rich.console import Console
 
-from crawler.extensions.progress.lines import lines_of
+from crawler.bar.lines import lines_of
 
 if TYPE_CHECKING:
     from crawler.meter import Progress
@@ -39,10 +40,14 @@ ROWS: Final = 8
 
 
 class TerminalBar:
-    """Shows a Progress on *terminal*, and lets what is logged or printed go above it, until stop()."""
+    """Shows a Progress on *terminal*, and lets what is logged or printed go above it, until stop().
 
-    def __init__(self, terminal: TextIO) -> None:
+    in_loop: whether it is an event loop that shows it, which then hears of Ctrl-Z; else the main thread itself.
+    """
+
+    def __init__(self, terminal: TextIO, *, in_loop: bool = True) -> None:
         self._terminal = terminal
+        self._in_loop = in_loop
         self._console = _console(terminal)
         self._ascii_only = not (terminal.encoding or "").lower().startswith("utf")
         self._painted = ""
@@ -50,6 +55,7 @@ class TerminalBar:
         self._handlers: list[logging.StreamHandler[Any]] = []
         self._streams: list[tuple[str, TextIO]] = []
         self._is_on = False
+        self._hears_suspend = False
 
     def show(self, progress: Progress) -> None:
         """Paint it, if the terminal is ours now and takes more: Ctrl-S must not stop the run."""
@@ -81,6 +87,8 @@ class TerminalBar:
         for name, stream in self._streams:
             setattr(sys, name, stream)
         self._write(f"\r{ERASE_DOWN}{self._above.begun}{SHOW}")
+        if not self._in_loop:  # this Python goes on, and Ctrl-Z is its own again
+            self._leave_suspend()
         atexit.unregister(self.stop)
 
     def _start(self) -> None:
@@ -98,16 +106,33 @@ class TerminalBar:
             if stream is self._terminal or stream.isatty():  # what goes to a file or a pipe stays as it is
                 self._streams.append((name, stream))
                 setattr(sys, name, self._above)
-        if signal.getsignal(signal.SIGTSTP) is signal.SIG_DFL:
+        self._hears_suspend = signal.getsignal(signal.SIGTSTP) is signal.SIG_DFL and (
+            self._in_loop or threading.current_thread() is threading.main_thread()  # no other may say what is done
+        )
+        self._hear_suspend()
+
+    def _hear_suspend(self) -> None:
+        if not self._hears_suspend:
+            return
+        if self._in_loop:
             asyncio.get_running_loop().add_signal_handler(signal.SIGTSTP, self._suspend)
+        else:
+            signal.signal(signal.SIGTSTP, lambda _number, _frame: self._suspend())
+
+    def _leave_suspend(self) -> None:
+        if not self._hears_suspend:
+            return
+        if self._in_loop:
+            asyncio.get_running_loop().remove_signal_handler(signal.SIGTSTP)
+        else:
+            signal.signal(signal.SIGTSTP, signal.SIG_DFL)
 
     def _suspend(self) -> None:
         """Ctrl-Z: give the terminal back for as long as the process is stopped."""
-        loop = asyncio.get_running_loop()
         self._write(f"\r{ERASE_DOWN}{SHOW}")
-        loop.remove_signal_handler(signal.SIGTSTP)
+        self._leave_suspend()
         os.kill(os.getpid(), signal.SIGTSTP)  # comes back here when it goes on
-        loop.add_signal_handler(signal.SIGTSTP, self._suspend)
+        self._hear_suspend()
         self._painted = ""
 
     @property
