@@ -8,6 +8,8 @@ import signal
 import time
 from collections import Counter
 from datetime import datetime
+from itertools import count, pairwise
+from subprocess import PIPE
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -252,19 +254,30 @@ def slots_of(slots: int, latency_s: float) -> Callable[[Heard], Says]:
 
 
 def test_auto_finds_how_many_calls_an_api_serves_and_keeps_it_for_the_next_run(crawl: Crawl) -> None:
-    """30 slots of 50 ms. The machine may be busy, so the number is not exact here; tests/proofs/auto.py measures it."""
+    """30 slots of 50 ms. Lines come until the number of calls at once falls: nothing is refused, so it was found.
+
+    What it is depends on how busy this machine is; tests/test_pacing_auto.py has a clock of its own.
+    """
     with Scripted(slots_of(30, 0.05)) as server:
-        urls = [server.url(f"/{n}") for n in range(1_800)]
-        result = crawl(urls, workers="auto", settings={"APIFETCH_WORKERS_MAX": 400})
+        running = crawl("-", wait=False, stdin=PIPE, workers="auto", out="out", settings={"APIFETCH_WORKERS_MAX": 400})
+        assert running.process.stdin is not None
+        for hundred in count():
+            lines = "".join(f"{server.url(f'/{100 * hundred + n}')}\n" for n in range(100))
+            running.process.stdin.write(lines.encode())
+            running.process.stdin.flush()
+            running.wait_for(lambda: running.output.rows("select 1 from records limit 1"))
+            limits = [row["limit_"] for row in running.output.rows("select limit_ from timeline order by second")]
+            if any(later < limit < 400 for limit, later in pairwise(limits)):
+                break
+        result = running.wait()
         summary = audit(result, 0)
         assert summary["arguments"]["workers"] == "auto"
         found = summary["hosts"]["127.0.0.1"]["workers"]
-        assert 5 <= found <= 120
+        assert 1 <= found < 400
         assert f"127.0.0.1: {found} calls at once went well" in result.stderr
-        assert max(row["limit_"] for row in result.rows("select limit_ from timeline")) < 400
         (noted,) = result.rows("select value from about where name = 'pacing'")
         assert json.loads(noted["value"])["127.0.0.1"]["learned"]["limit"] == found
-        again = audit(crawl("items.txt", workers="auto"), 0)
+        again = audit(crawl("-", stdin=f"{server.url('/0')}\n".encode(), workers="auto", out="out"), 0)
         assert (again["run"]["calls"], again["hosts"]["127.0.0.1"]["workers"]) == (0, found)
 
 

@@ -84,6 +84,32 @@ def test_a_noisy_neighbour_leaves_its_share(seed: int) -> None:
     assert done.median_s(10, 50) <= LONG * 0.1
 
 
+@pytest.mark.parametrize("ceiling", [100, 1_000])
+def test_a_start_that_stalls_is_not_taken_for_an_api_that_is_slow(ceiling: int) -> None:
+    """The first answers take 3 s, as behind a cold cache or a stalled machine: longer than any queue up to the ceiling.
+
+    Nothing looks like a queue then, so the start ends at the ceiling, and has to find out there.
+    """
+    server = Slots(30, 0.05, slower=lambda at_s: 60.0 if at_s < 0.04 else 1.0)
+    done = found(server, 20.0, ceiling=ceiling)
+    assert done.per_s(10, 20) >= NEAR * 30 / 0.05
+    assert done.median_s(10, 20) <= LONG * 0.05
+
+
+def test_at_the_ceiling_hardly_anything_is_lost_by_looking() -> None:
+    done = found(Open(1.0), 100.0, ceiling=500)
+    assert done.per_s(20, 100) >= NEAR * 500
+
+
+def test_a_run_that_ends_on_its_way_to_more_keeps_what_it_has_found() -> None:
+    """With this seed, it is there after 20 s."""
+    host = host_with(400, auto=True, seed=2)
+    crawl(Slots(30, 0.05).seeded(2), host, MANY, until_s=20.0, seed=2)
+    assert not host.is_found
+    assert host.profile.limit is not None
+    assert 25 <= host.profile.limit <= 60
+
+
 # What else there is
 
 

@@ -66,14 +66,10 @@ HALF: Final = 0.5
 class Phase(Enum):
     """What the window is doing."""
 
-    RISE = auto()
-    """One call more for each answer, until latency rises."""
-    HOLD = auto()
-    """As many as are served at once, and a few."""
-    UP = auto()
-    """Some more, for a round: are there more slots?"""
-    DOWN = auto()
-    """Fewer, for a round: what is the latency of an idle host?"""
+    RISE = auto()  # one call more for each answer, until latency rises
+    HOLD = auto()  # as many as are served at once, and a few
+    UP = auto()  # some more, for a round: are there more slots?
+    DOWN = auto()  # fewer, for a round: what is the latency of an idle host?
 
 
 class AutoLimiter(Limiter):
@@ -92,7 +88,8 @@ class AutoLimiter(Limiter):
         self._cohort = Cohort(1, FIRST)
         self._scatter: float | None = None
         self._silences = 0
-        self._holds = self._ups = 0
+        self._holds = self._ups = self._tops = 0
+        self._is_doubt = False  # whether this DOWN is one from the ceiling
         self._looked = 0.0  # the slots after the last look
         self._part = DEEP  # of the slots, at which to look for the idle latency
         self._served = 0  # since the last cut
@@ -146,7 +143,7 @@ class AutoLimiter(Limiter):
     def learned(self) -> Learned | None:
         if self._phase is Phase.RISE and self._refused_at is None:
             return self._known  # it has only begun
-        kept = round(self._slots * KEPT)
+        kept = min(self._ceiling, round(self._slots * KEPT))
         return Learned(kept if self._phase is not Phase.RISE else max(kept, self._threshold), self._refused_at)
 
     # What refusals allow
@@ -169,6 +166,7 @@ class AutoLimiter(Limiter):
 
     def _enter(self, phase: Phase, limit: float, now_s: float) -> None:
         self._phase = phase
+        self._is_doubt = False
         self._become(min(round(limit), self._most), now_s)
         self._next_cohort()
 
@@ -224,11 +222,21 @@ class AutoLimiter(Limiter):
                 self._idle.look(finding, trust=1.0 if finding.latency_s < self._idle.latency_s else 0.5)
             self._slots = max(self._slots, slots)
             self._next_cohort()
+            if self.limit == self._ceiling:
+                self._doubt_start(now_s)
         elif self._phase is Phase.UP:
             self._tried(slots, finding.error, now_s)
         else:
             self._learn(slots, finding.error)
             self._hold(now_s)
+
+    def _doubt_start(self, now_s: float) -> None:
+        """Look at fewer, at the ceiling: did a start that stalled pass for the idle latency? Ever more seldom."""
+        self._tops += 1
+        if self._tops.bit_count() == 1:
+            self._part = DEEP
+            self._enter(Phase.DOWN, self.limit * DEEP, now_s)
+            self._is_doubt = True
 
     def _learn(self, slots: float, error: float) -> None:
         part = min(HALF, 1 / (1 + (error / 0.1) ** 2))  # the more it scatters, the less it counts
@@ -250,6 +258,7 @@ class AutoLimiter(Limiter):
         if slots > MORE * (1 + error) * self._slots and self.limit < self._most:
             self._slots = slots
             self._threshold = self._ceiling
+            self._known = self.learned  # should the run end on the way
             self._enter(Phase.RISE, self.limit, now_s)
             return
         self._learn(slots, error)
@@ -274,6 +283,9 @@ class AutoLimiter(Limiter):
         else:
             idle.look(finding)
             idle.drift()
+            if self._is_doubt:
+                self._enter(Phase.RISE, self._ceiling, now_s)
+                return
         self._correct(idle)
         self._looked = self._slots
         self._holds = 0
