@@ -26,6 +26,10 @@ class ListError(ApiFetchError):
     """The list as a whole cannot be read (missing, a folder, not what its name says). Exit code 2."""
 
 
+class InterruptError(ApiFetchError):
+    """A signal came before the run had begun. Exit code 75."""
+
+
 class SecretError(ApiFetchError):
     """What `${NAME}` stands for cannot be read; the message says why, and never the value. At the start exit code 2."""
 

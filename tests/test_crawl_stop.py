@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -92,6 +93,45 @@ def test_a_second_run_on_the_directory_changes_nothing(api: ApiServer, crawl: Cr
         crawl("items.txt", limit=0 + 1, timeout_s=60, settings={"DOWNLOAD_TIMEOUT": 1, "RETRY_TIMES": 0}).returncode
         == 4
     )
+
+
+def test_a_signal_while_the_list_is_downloaded(api: ApiServer, crawl: Crawl) -> None:
+    """The server says nothing, and no event loop runs; the same command again would begin."""
+    running = crawl(api.url("/slow/list.txt?delay_ms=600000"), wait=False, out="out/web")
+    running.wait_for(lambda: held(api) == 1)
+    running.signal(signal.SIGINT)
+    result = running.wait()
+    assert result.returncode == 75
+    assert "stopped by SIGINT" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert list((result.out / "list").iterdir()) == []
+
+
+BEFORE_ANY_RUN = """
+import os, signal, sys
+
+class Pressing:
+    "Ctrl-C at the moment in which a module is looked for."
+
+    def find_spec(self, name, path=None, target=None):
+        if name == sys.argv[1]:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Pressing())
+{start}
+"""
+CONSOLE = "from crawler.console import main; sys.argv[1:] = ['list']; main()"
+SCRAPY = "from scrapy.cmdline import execute; execute(['scrapy', 'list'])"
+
+
+@pytest.mark.parametrize(("start", "module"), [(CONSOLE, "scrapy.cmdline"), (SCRAPY, "crawler.commands.verify")])
+def test_ctrl_c_while_a_command_is_starting_shows_no_traceback(crawl: Crawl, start: str, module: str) -> None:
+    """`scrapy` itself is Scrapy's until it asks for our commands."""
+    done = subprocess.run(
+        [sys.executable, "-c", BEFORE_ANY_RUN.replace("sys.argv[1]", repr(module)).format(start=start)],
+        env=crawl._environment(crawl.cwd, "crawler.settings"), capture_output=True, check=False, cwd=crawl.cwd,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")
 
 
 def snapshot(directory: Path) -> dict[str, tuple[int, int]]:

@@ -35,6 +35,7 @@ PURE = {
     "fleet",
     "forecast",
     "gauges",
+    "interrupting",
     "items",
     "machine",
     "library",

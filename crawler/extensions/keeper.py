@@ -17,7 +17,15 @@ from scrapy.exceptions import CloseSpider, DontCloseSpider, NotConfigured
 from crawler.accounting import ExitCode
 from crawler.credentials import REFUSING
 from crawler.descriptors import leave_no_core
-from crawler.exceptions import ApiFetchError, ListError, OtherListError, OtherRunError, SecretError, StoreError
+from crawler.exceptions import (
+    ApiFetchError,
+    InterruptError,
+    ListError,
+    OtherListError,
+    OtherRunError,
+    SecretError,
+    StoreError,
+)
 from crawler.extensions.planning import plan_of
 from crawler.extensions.runlog import RUN_LOG, RunLog
 from crawler.extensions.words import ending, opening
@@ -48,6 +56,7 @@ DISK: Final = "disk"
 
 _REFUSALS: Final = (
     (OtherRunError, ExitCode.OTHER_RUN, "other_run"),
+    (InterruptError, ExitCode.STOPPED, "shutdown"),
     (ListError, ExitCode.USAGE, "bad_list"),
     (OtherListError, ExitCode.USAGE, "other_list"),
     (SecretError, ExitCode.USAGE, "no_secret"),

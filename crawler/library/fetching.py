@@ -93,7 +93,10 @@ def fetch(
         code, last = _crawl(crawl_command(told, settings or {}, spider=spider), bar=bar, quiet=quiet)
     if code < 0 or code in _NO_RESULT:
         raise CrawlError(code, _message(last) or f"the crawl ended with exit code {code}")
-    return Fetched(directory, code, json.loads((directory / _summary(told.get("shard"))).read_bytes()))
+    summary = directory / _summary(told.get("shard"))
+    if not summary.exists():  # it was stopped before it had begun
+        raise CrawlError(code, _message(last))
+    return Fetched(directory, code, json.loads(summary.read_bytes()))
 
 
 def _summary(shard: object) -> str:

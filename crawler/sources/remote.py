@@ -29,6 +29,7 @@ import certifi
 
 from crawler import __version__
 from crawler.exceptions import BadURLError, ListError
+from crawler.interrupting import interrupted_at_once
 from crawler.secrets import mask_url
 from crawler.sources.names import file_name
 from crawler.sources.urls import check_url
@@ -49,7 +50,7 @@ _CA_VARIABLES: Final = ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
 def download(url: str, directory: Path, *, ca_file: str | None = None, max_bytes: int = MAX_BYTES) -> str:
     """The path of the list below *directory*; unchanged bytes leave the file of an earlier download untouched.
 
-    ca_file: None looks where the calls do. Raises ListError.
+    ca_file: None looks where the calls do. Raises ListError, and InterruptError when a signal comes meanwhile.
     """
     shown = mask_url(url)
     folder = directory / FOLDER
@@ -58,7 +59,7 @@ def download(url: str, directory: Path, *, ca_file: str | None = None, max_bytes
     try:
         folder.mkdir(parents=True, exist_ok=True)
         partial.unlink(missing_ok=True)  # a killed run's; were it a link, it would not be followed
-        with partial.open("xb") as file:
+        with partial.open("xb") as file, interrupted_at_once():
             _fetch(url, file.fileno(), ca_file=ca_file, max_bytes=max_bytes)
             os.fsync(file.fileno())
         if path.exists() and filecmp.cmp(partial, path, shallow=False):
