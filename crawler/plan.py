@@ -37,7 +37,7 @@ class Plan:
     workers: calls at once in all. policy: what holds for every host. max_calls: None for any number. floor: what must
     stay free on the output's disk.
     secrets: the values of `${NAME}`. addresses: which ones may be called.
-    key_header: what APIFETCH_IDEMPOTENCY_KEY says, "" for nothing. shard: the part of the list.
+    key_header: what APIFETCH_IDEMPOTENCY_KEY says, "" for nothing. shard: the part of the list. packed: `pack=jsonl`.
     """
 
     urls: str
@@ -63,6 +63,7 @@ class Plan:
     addresses: Rule = "list"
     ca_file: str | None = None
     shard: Shard = WHOLE
+    packed: bool = False
 
     @property
     def path(self) -> str:

@@ -115,7 +115,9 @@ class Run:
         runs.own(self._ledger, start)
         self.gathered = Gathering(self._ledger, plan.out, plan.shard).gather(keep=plan.path)
         self.begun = runs.begin(self._ledger, start)
-        bodies = open_bodies(self._place, durability=plan.durability, levels=plan.levels)
+        bodies = open_bodies(
+            self._place, self._ledger, durability=plan.durability, levels=plan.levels, packed=plan.packed
+        )
         runs.recover(self._ledger, bodies, key_header=plan.key_header)
         self.former_lines = runs.former_lines(self._ledger, self.begun)
         self._noted_pacing = runs.pacing(self._ledger)
@@ -137,8 +139,8 @@ class Run:
         self._place.let_in()
         self.tally.elsewhere = 0 if plan.shard.is_part else None
         orders = Orders(
-            plan.durability, self.begun.run, self.begun.list_id, plan.raw, plan.levels, changes=plan.redo.conditional,
-            ledger=plan.shard.file(NAME),
+            plan.durability, self.begun.run, self.begun.list_id, plan.raw, plan.levels, packed=plan.packed,
+            changes=plan.redo.conditional, ledger=plan.shard.file(NAME),
         )  # fmt: skip
         self.recording = Recording(
             self._place, orders, hide=self._hide, acknowledged=self._acknowledge, on_disk_error=self._on_disk_error

@@ -28,6 +28,7 @@ from crawler.sources import Shape
 from crawler.store import process, writer
 from crawler.store.files import Files
 from crawler.store.ledger import NAME, Ledger
+from crawler.store.packs import Packs
 from crawler.values import REDO, TOLERANCE
 
 if TYPE_CHECKING:
@@ -208,6 +209,7 @@ def kill_after(steps: int) -> Iterator[Fuse]:
     with pytest.MonkeyPatch.context() as patch:
         for room, name in (
             (Files, "write"), (Files, "barrier"), (Files, "settle"), (Files, "discard"), (Ledger, "transaction"),
+            (Packs, "_begin"), (Packs, "_append"), (Packs, "barrier"), (Packs, "enter"), (Packs, "close"),
         ):  # fmt: skip
             patch.setattr(room, name, _fused(getattr(room, name), fuse))
         yield fuse

@@ -30,7 +30,8 @@ PROJECT = Path(__file__).parent.parent
 VALID = {
     "urls": "list.csv", "format": "csv.gz", "column": "link", "template": "https://h/{id}", "method": "PUT",
     "data": '{"a": {id}}', "headers": '{"X": "a"}', "params": '{"a": 1}',
-    "hosts": "api.example.com", "out": "there", "save": "raw", "workers": "64", "per_host": "8", "retries": "0",
+    "hosts": "api.example.com", "out": "there", "save": "raw", "pack": "jsonl", "workers": "64", "per_host": "8",
+    "retries": "0",
     "rate": "5/s,100/d", "max_calls": "7", "env_file": "/dev/null", "pass_env": "API_KEY",
     "expect": "json", "ok_if": "error == null", "APIFETCH_RETRY_REJECTED": "on",
     "APIFETCH_IDEMPOTENCY_KEY": "X-Request-Id",
@@ -100,6 +101,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
         "APIFETCH_HOSTS": "None",
         "APIFETCH_OUT": "out/%(name)s",
         "APIFETCH_SAVE": "envelope",
+        "APIFETCH_PACK": "None",
         "CONCURRENT_REQUESTS": "20",
         "CONCURRENT_REQUESTS_PER_DOMAIN": "20",
         "RETRY_TIMES": "4",
@@ -172,9 +174,19 @@ def test_a_setting_holds_text_or_the_typed_value(row: Argument) -> None:
 def test_what_was_read_is_read_again_without_a_change() -> None:
     """The command checks first, then the spider, for callers other than the command."""
     values = read(
-        {name: value for name, value in VALID.items() if not name.startswith("APIFETCH") and name != "column"}
+        {
+            name: value
+            for name, value in VALID.items()
+            if not name.startswith("APIFETCH") and name not in {"column", "save"}
+        }
     )
     assert read(settings=values) == read(s=values) == values
+
+
+def test_packs_hold_envelopes() -> None:
+    assert message(said={"pack": "jsonl", "save": "raw"}) == (
+        "save='raw': expected envelope with pack=jsonl, whose lines are envelopes"
+    )
 
 
 def test_the_limit_of_a_host_follows_the_workers() -> None:
@@ -310,7 +322,7 @@ OTHER = {
 """A second value where the default is none."""
 
 
-@named([row for row in ARGUMENTS if row.name not in {"echo", "expect"}])  # which have only one value
+@named([row for row in ARGUMENTS if row.name not in {"echo", "expect", "pack"}])  # which have only one value
 def test_what_the_command_line_says_differently_twice_is_refused(row: Argument) -> None:
     text = message(said={row.name: VALID[row.name]}, s={row.setting: OTHER.get(row.name, row.default)})
     assert text.startswith(f"{row.name}=")

@@ -142,6 +142,7 @@ def test_a_ledger_of_the_first_version_learns_of_changes(tmp_path: Path, monkeyp
     with monkeypatch.context() as patch:
         patch.setattr(schema, "VERSION", 1)
         patch.setattr(schema, "CHANGES", "")
+        patch.setattr(schema, "PACKS", "")
         out = begun(tmp_path)
     drive(make_plan(tmp_path, [*THEN, "added"], redo="changed"), lambda name: NOW[name])
     assert changes(out) == EXPECTED

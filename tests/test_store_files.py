@@ -222,13 +222,13 @@ def test_a_tree_on_another_disk_is_refused(tmp_path: Path, small_disk: Path) -> 
 def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The paths that were synced one by one."""
     synced: list[str] = []
-    sync = room._full_sync
+    sync = room.full_sync
 
     def note(fd: int) -> None:
         synced.append(Path(f"/proc/self/fd/{fd}").readlink().name)
         sync(fd)
 
-    monkeypatch.setattr(room, "_full_sync", note)
+    monkeypatch.setattr(room, "full_sync", note)
     return synced
 
 

@@ -219,7 +219,7 @@ def test_strict_is_a_commit_for_each_record(tmp_path: Path, durability: Durabili
         engine.sendall(b"".join(frame(put(answered(ticket(str(n))))) for n in range(5)))
         engine.shutdown(socket.SHUT_WR)
         told = {"directory": str(place.directory), "lock": place.fd, "durability": durability, "run": 1, "list_id": 1}
-        process.serve(theirs, {**told, "raw": True, "levels": 1, "changes": False, "ledger": NAME})
+        process.serve(theirs, {**told, "raw": True, "levels": 1, "packed": False, "changes": False, "ledger": NAME})
         told_us = list(Frames(Answer).feed(engine.recv(1 << 16)))
     assert [answer.messages for answer in told_us] == [5 // commits] * commits
     audit(tmp_path / "out")
@@ -266,7 +266,7 @@ def test_a_disk_that_cannot_sync_ends_the_run_and_the_same_command_goes_on(
 
     with monkeypatch.context() as patch:
         patch.setattr(files_room, "_find_syncfs", fails(errno.EIO))
-        patch.setattr(files_room, "_full_sync", fail)
+        patch.setattr(files_room, "full_sync", fail)
         done = drive(make_plan(tmp_path, ["a", "b"], durability=durability))
     assert isinstance(done.error, StoreError)
     assert "Input/output error" in str(done.error)

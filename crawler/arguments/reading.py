@@ -112,6 +112,8 @@ def _check_together(values: Mapping[str, Any], said: Collection[str]) -> None:
     if values["APIFETCH_RETRY_BASE_S"] > values["APIFETCH_RETRY_CAP_S"]:
         base_s, cap_s = values["APIFETCH_RETRY_BASE_S"], values["APIFETCH_RETRY_CAP_S"]
         raise ArgumentError("APIFETCH_RETRY_BASE_S", base_s, f"no more than APIFETCH_RETRY_CAP_S={cap_s:g}")
+    if values["APIFETCH_PACK"] is not None and values["APIFETCH_SAVE"] == "raw":
+        raise ArgumentError("save", "raw", f"envelope with pack={values['APIFETCH_PACK']}, whose lines are envelopes")
     key_header = values["APIFETCH_IDEMPOTENCY_KEY"]
     if key_header and any(name.lower() == key_header.name.lower() for name, _ in values["APIFETCH_HEADERS"]):
         expected = f"headers without {key_header.name}, which would be the same for all calls"

@@ -89,6 +89,11 @@ ARGUMENTS: Final = (
         says="`envelope`: a JSON object with the body in it; `raw`: the body alone",
     ),
     row(
+        "pack", choice("jsonl"), note="a file each",
+        says="`jsonl`: many envelopes in one zstd file, a line each, for millions of small bodies "
+        "([packed](packed.md))",
+    ),
+    row(
         "workers", WORKERS, default="20", setting="CONCURRENT_REQUESTS",
         says="concurrent requests; `auto` finds for each host how many it is worth, up to `APIFETCH_WORKERS_MAX`",
     ),

@@ -11,10 +11,11 @@ import sys
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 from crawler.checking.findings import Finding, Kind
-from crawler.checking.unit import Checked, Unit, check_batch, check_units, prefixes, strays
+from crawler.checking.packed import RowRange, check_parts, check_ranges, row_ranges
+from crawler.checking.unit import Checked, Unit, check_batch, prefixes, strays
 from crawler.store.reading import identity, open_ledger
 
 if TYPE_CHECKING:
@@ -33,14 +34,17 @@ BATCH: Final = 4
 
 @dataclass(slots=True)
 class Progress:
-    """How far a check has come. total: records of the ledger. wrong: findings so far."""
+    """How far a check has come. total: records of the ledger. wrong: findings so far. idle: lines that no row names."""
 
     total: int = 0
     records: int = 0
     files: int = 0
     bytes: int = 0
+    idle: int = 0
     wrong: Counter[Kind] = field(default_factory=Counter)
 
+
+U = TypeVar("U", Unit, RowRange)
 
 Tell: TypeAlias = "Callable[[Progress], None]"
 
@@ -60,41 +64,63 @@ class Check:
             known = identity(db)
             self.progress.total = db.execute("SELECT count(*) FROM calls WHERE uuid8 IS NOT NULL").fetchone()[0]
             problems = [text for (text,) in db.execute("PRAGMA integrity_check") if text != "ok"]
+            ranges = row_ranges(self.out, db) if "pack" in known else None
         raw, levels = known.get("save") == "raw", int(known.get("APIFETCH_FOLDER_LEVELS", 1))
-        orphans = list(strays(self.out, levels))
         for text in problems:
             yield self._count(Finding(Kind.LEDGER, None, text))
+        if ranges is not None:
+            yield from self._packed(ranges)
+            return
+        orphans = list(strays(self.out, levels))
         units = [
             Unit(str(self.out), prefix, raw, levels)
             for prefix in prefixes(levels)
             if names is None or any(name.startswith(prefix) for name in names)
         ]
-        for checked in self._each(units):
-            self.progress.records += checked.records
-            self.progress.files += checked.files
-            self.progress.bytes += checked.bytes
+        for checked in self._each(units, check_batch):
             orphans += checked.orphans
-            yield from map(self._count, checked.findings)
-            self.tell(self.progress)
+            yield from self._add(checked)
         for location in self._unclaimed(orphans):
             yield self._count(Finding(Kind.ORPHAN, location, "no row names it"))
+
+    def _packed(self, ranges: list[RowRange]) -> Iterator[Finding]:
+        live: Counter[str] = Counter()
+        broken: set[str] = set()
+        for checked in self._each(ranges, check_ranges):
+            live += checked.live
+            broken.update((finding.location or "").partition("#")[0] for finding in checked.findings)
+            yield from self._add(checked)
+        with open_ledger(self.out) as db:
+            for idle, finding in check_parts(self.out, db, live, broken):
+                self.progress.files += 1
+                self.progress.idle += idle
+                if finding is not None:
+                    yield self._count(finding)
+
+    def _add(self, checked: Checked) -> Iterator[Finding]:
+        self.progress.records += checked.records
+        self.progress.files += checked.files
+        self.progress.bytes += checked.bytes
+        yield from map(self._count, checked.findings)
+        self.tell(self.progress)
 
     def _count(self, finding: Finding) -> Finding:
         self.progress.wrong[finding.kind] += 1
         return finding
 
-    def _each(self, units: list[Unit]) -> Iterator[Checked]:
+    def _each(self, units: list[U], check: Callable[[list[U]], list[Checked]]) -> Iterator[Checked]:
         jobs = min(self.jobs or os.cpu_count() or 1, len(units))
         if not units:
             return
         if jobs == 1 or (self.jobs is None and self.progress.total <= ALONE):
-            yield from check_units(units)
+            for at in range(0, len(units), BATCH):
+                yield from check(units[at : at + BATCH])
             return
         batches = [units[at : at + BATCH] for at in range(0, len(units), BATCH)]
         # fork: the workers need nothing that is not here already; elsewhere it is not safe.
         context = multiprocessing.get_context("fork" if sys.platform.startswith("linux") else "spawn")
         with ProcessPoolExecutor(jobs, mp_context=context) as pool:
-            for batch in pool.map(check_batch, batches):
+            for batch in pool.map(check, batches):
                 yield from batch
 
     def _unclaimed(self, orphans: list[str]) -> list[str]:

@@ -16,6 +16,7 @@ class Kind(StrEnum):
     ALTERED = "altered"  # the file is not the one that was written: changed, cut, or no file at all
     MISSING = "missing"  # a row names a file that is not there
     ORPHAN = "orphan"  # a file that no row names
+    TORN = "torn"  # a part that ends with what no commit covers
     CHANGED = "changed"  # the file is whole, and its row says something else
     LEDGER = "ledger"  # SQLite finds the ledger itself damaged
 

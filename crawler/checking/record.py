@@ -126,9 +126,16 @@ def _compared(row: Row, proven: dict[str, Any], place: str, levels: int) -> Find
         return None
     detail = "the file is whole, but the row has another " + ", ".join(wrong)
     ok = proven["outcome"] == Outcome.OK
-    sure = proven["outcome"] is not None and location(uuid_text(proven["uuid"]), ok=ok, levels=levels) == place
+    sure = proven["outcome"] is not None and _belongs(place, uuid_text(proven["uuid"]), ok=ok, levels=levels)
     restored = {name: _stored(name, proven[name]) for name in wrong} if sure else None
     return row.found(Kind.CHANGED, detail, place=place, restored=restored)
+
+
+def _belongs(place: str, uuid: str, *, ok: bool, levels: int) -> bool:
+    """Whether what is at *place* is there by right; a part has lines of all names."""
+    if "#" in place:
+        return place.startswith(RESPONSES) == ok
+    return location(uuid, ok=ok, levels=levels) == place
 
 
 def _held(row: Row, name: str) -> Any:

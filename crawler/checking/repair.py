@@ -15,6 +15,8 @@ from crawler.items import Entry, uuid5_bytes
 from crawler.store.asked import asked_for
 from crawler.store.exports import list_line, replacing
 from crawler.store.files import Files
+from crawler.store.parts import ENDING
+from crawler.store.rewriting import keep_live
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -67,6 +69,8 @@ def repair(
                 done.again += 1
             else:
                 done.lost.append(finding)
+    for part in _parts_of(findings):
+        keep_live(place, ledger, part)
     files = Files(place, "process")
     for finding in findings:
         if finding.kind is Kind.ORPHAN and finding.location is not None:
@@ -78,6 +82,13 @@ def repair(
                 request, body = calls[finding.row]
                 file.write(json.dumps(list_line(request, body, finding.kind), ensure_ascii=False) + "\n")
     return done
+
+
+def _parts_of(findings: Iterable[Finding]) -> list[str]:
+    """The parts (`pack=jsonl`) in which something is wrong."""
+    wrong = (Kind.ALTERED, Kind.MISSING, Kind.TORN)
+    places = ((finding.location or "").partition("#")[0] for finding in findings if finding.kind in wrong)
+    return sorted({place for place in places if place.endswith(ENDING)})
 
 
 def _calls(

@@ -7,6 +7,7 @@ names, whatever the size of the directory.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -39,13 +40,14 @@ class Unit:
 
 @dataclass(slots=True)
 class Checked:
-    """What came out. records: rows with an outcome. bytes: of the files that were read."""
+    """What came out. records: rows with an outcome. bytes: of the files that were read. live: rows by part."""
 
     records: int = 0
     files: int = 0
     bytes: int = 0
     findings: list[Finding] = field(default_factory=list)
     orphans: list[str] = field(default_factory=list)
+    live: Counter[str] = field(default_factory=Counter)
 
 
 def prefixes(levels: int) -> list[str]:
@@ -95,7 +97,7 @@ class _Checker:
             self.claimed.update((expected, f"{expected}{STAGED}", other))
             names = [f"{place}{STAGED}", place]
         found = next((name for name in names if name is not None and self._is_there(name)), None)
-        finding = self._compare(row, found) if found is not None else _without_a_file(row)
+        finding = self._compare(row, found) if found is not None else without_a_file(row)
         if finding is not None:
             self.checked.findings.append(finding)
 
@@ -116,7 +118,7 @@ class _Checker:
         return compare(row, data, found.removesuffix(STAGED), raw=self._unit.raw, levels=self._unit.levels)
 
 
-def _without_a_file(row: Row) -> Finding | None:
+def without_a_file(row: Row) -> Finding | None:
     if row["outcome"] not in _OUTCOMES:
         return row.found(Kind.CHANGED, f"no record has the outcome {row['outcome']!r}")
     if row["location"] is not None:
@@ -130,12 +132,12 @@ def _listed(out: Path, unit: Unit) -> Iterator[str]:
     """Everything that lies where the unit's files belong, as locations."""
     for tree in TREES:
         if unit.levels:
-            yield from _below(out, f"{tree}/{unit.prefix}")
+            yield from below(out, f"{tree}/{unit.prefix}")
         else:
-            yield from (name for name in _below(out, tree) if name.startswith(f"{tree}/{unit.prefix}"))
+            yield from (name for name in below(out, tree) if name.startswith(f"{tree}/{unit.prefix}"))
 
 
-def _below(out: Path, folder: str) -> Iterator[str]:
+def below(out: Path, folder: str) -> Iterator[str]:
     """The names of all that is no folder, below one; nothing if it is not there or is no folder itself."""
     path = out / folder
     if not path.is_dir() or path.is_symlink():
@@ -144,7 +146,7 @@ def _below(out: Path, folder: str) -> Iterator[str]:
         for entry in entries:
             name = f"{folder}/{entry.name}"
             if entry.is_dir(follow_symlinks=False):
-                yield from _below(out, name)
+                yield from below(out, name)
             else:
                 yield name
 
@@ -163,4 +165,4 @@ def strays(out: Path, levels: int) -> Iterator[str]:
                     not levels or (is_folder and len(entry.name) == 2)
                 ):
                     continue
-                yield from _below(out, name) if is_folder else (name,)
+                yield from below(out, name) if is_folder else (name,)

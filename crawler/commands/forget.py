@@ -73,7 +73,7 @@ def _forget(out: Path, uuids: list[bytes]) -> int:
         levels = int(identity(db).get("APIFETCH_FOLDER_LEVELS", 1))
     with closing(Place.take(out)) as place, closing(Ledger(out, durable=True)) as ledger:
         done = forget(place, ledger, uuids, levels=levels)
-    print(f"Erased: {done.erased:,} calls, {done.files:,} files")
+    print(f"Erased: {done.erased:,} calls, {done.files + done.lines:,} {'lines' if done.lines else 'files'}")
     for uuid in done.unknown:
         sys.stderr.write(f"scrapy forget: {uuid} is not in the ledger\n")
     return FOUND if done.unknown else 0

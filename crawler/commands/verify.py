@@ -127,6 +127,7 @@ def _check(out: Path, opts: argparse.Namespace, names: Collection[str] | None) -
 def _shown(progress: Progress) -> str:
     wrong = ", ".join(f"{count:,} {kind}" for kind, count in progress.wrong.items()) or "nothing wrong"
     of = f" of {progress.total:,}" if progress.records < progress.total else ""
+    wrong += f"; {progress.idle:,} lines are older answers, which no row names" if progress.idle else ""
     return f"{progress.records:,}{of} records, {progress.files:,} files, {progress.bytes / 1e6:,.1f} MB: {wrong}"
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 OF_THE_LIST: Final = {
     "urls", "format", "column", "template", "method", "data", "out", "limit", "redo", "duplicates", "max_calls",
-    "max_failed", "echo", "shard", "workers",
+    "max_failed", "echo", "shard", "workers", "pack",
 }  # fmt: skip
 """Arguments that say which calls are made and when it ends, not how one is made."""
 

@@ -31,17 +31,19 @@ Note: TypeAlias = Callable[[Ledger], None]
 
 
 class Committer:
-    """Commits for one run. raw: bodies alone instead of envelopes. changes: note them."""
+    """Commits for one run. raw: bodies alone instead of envelopes. lines: envelopes of one line. changes: note them."""
 
     def __init__(
-        self, bodies: Bodies, ledger: Ledger, *, run: int, list_id: int | None, raw: bool, changes: bool = False
-    ) -> None:
+        self, bodies: Bodies, ledger: Ledger, *, run: int, list_id: int | None, raw: bool, lines: bool = False,
+        changes: bool = False,
+    ) -> None:  # fmt: skip
         self._bodies = bodies
         self._ledger = ledger
         self._run_id = run
         self._list_id = list_id
         self._lists: dict[str, int | None] = {}
         self._raw = raw
+        self._lines = lines
         self._notes_changes = changes
         self._settled: list[int] = []  # rows whose bodies are in place, to be marked so by the next commit
 
@@ -99,9 +101,12 @@ class Committer:
             return Body(record.uuid, record.ok, None, prior, record.kept)
         record.bytes = len(body)
         record.sha256 = hashlib.sha256(body).hexdigest()
-        data = body if self._raw else envelope(_metadata(record), body, record.content_type)
+        data = body if self._raw else self._envelope(record, body)
         record.file_digest = record.sha256 if self._raw else hashlib.sha256(data).hexdigest()
         return Body(record.uuid, record.ok, data, prior)
+
+    def _envelope(self, record: Record, body: bytes) -> bytes:
+        return envelope(_metadata(record), body, record.content_type, one_line=self._lines)
 
     def _is_staged(self, record: Record) -> bool:
         """Whether its row's body of an earlier run is still there to be replaced or removed."""

@@ -27,6 +27,7 @@ _RAW: Final = msgspec.json.Decoder(msgspec.Raw)
 _FIELDS: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 _SPACE: Final = b" \t\r\n"  # the only white space of JSON (RFC 8259, section 2)
+_LINE_BREAKS: Final = (b"\r\n", b"\n", b"\r")
 _SQUARE: Final = bytes.maketrans(b"{}", b"[]")
 _NEITHER_BRACKET_NOR_QUOTE: Final = bytes(set(range(256)) - set(b'[]{}"'))
 _UP_OR_DOWN: Final = bytes.maketrans(b"[]", b"\x01\xff")  # +1 and -1 as signed bytes
@@ -50,21 +51,37 @@ _NOT_A_CHARSET: Final = frozenset(
 """Python's text codecs that no API means: they take quadratic time, warn, or make lone surrogates."""
 
 
-def envelope(metadata: Mapping[str, object], body: bytes, content_type: str | None) -> bytes:
+def envelope(metadata: Mapping[str, object], body: bytes, content_type: str | None, *, one_line: bool = False) -> bytes:
     """The whole file: *metadata* in its order, then *body* under one of three names, then a line feed.
 
     `body`: strict JSON, byte for byte, white space around it included. `text`, after `charset`: what
     decodes with the charset of *content_type* or with UTF-8, and encodes to the same bytes again (so an
     empty body is the text ""). `base64`: everything else. content_type: None when there was none.
     metadata: JSON values under other names than those four; NaN and infinity become null, lone surrogates
-    U+FFFD.
+    U+FFFD. one_line: see line_body.
     """
-    return json_line({**metadata, **stored_body(body, content_type)})
+    return json_line({**metadata, **(line_body if one_line else stored_body)(body, content_type)})
 
 
 def stored_body(body: bytes, content_type: str | None) -> dict[str, object]:
     """The last field or two of an envelope: `body` as raw JSON, `charset` and `text`, or `base64`."""
     return {"body": msgspec.Raw(body)} if is_strict_json(body) else _as_string(body, content_type)
+
+
+def line_body(body: bytes, content_type: str | None) -> dict[str, object]:
+    """The same for a file of many lines: no line break in it.
+
+    JSON has them between its values only, as it has tabs (RFC 8259, section 7). Of one kind, and where there is no
+    tab, they become tabs, and `line_break` before `body` says what they were. Else the body is text.
+    """
+    if b"\n" not in body and b"\r" not in body:
+        return stored_body(body, content_type)
+    if b"\t" not in body and is_strict_json(body):
+        for line_break in _LINE_BREAKS:
+            joined = body.replace(line_break, b"\t")
+            if b"\n" not in joined and b"\r" not in joined:
+                return {"line_break": line_break.decode(), "body": msgspec.Raw(joined)}
+    return _as_string(body, content_type)
 
 
 def json_line(values: dict[str, Any]) -> bytes:
@@ -85,6 +102,8 @@ def read_envelope(data: bytes) -> tuple[dict[str, Any], bytes]:
         name, value = fields.popitem()
         if name == "body":
             body = _spliced(data, len(bytes(value)))
+            if "line_break" in fields:
+                body = body.replace(b"\t", msgspec.json.decode(fields.pop("line_break"), type=str).encode())
         elif name == "text":
             charset = msgspec.json.decode(fields.pop("charset"), type=str)
             body = msgspec.json.decode(value, type=str).encode(charset)

@@ -172,7 +172,7 @@ class Files:
     def _put_linked(self, folder: str, name: str, data: bytes) -> None:
         fd = os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o666, dir_fd=self._root)
         try:
-            _write_all(fd, data)
+            write_all(fd, data)
             try:
                 self._link(fd, name)
             except FileExistsError:  # left by a run that was killed between file and row
@@ -193,7 +193,7 @@ class Files:
             os.unlink(partial, dir_fd=self._root)
         fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=self._root)
         try:
-            _write_all(fd, data)
+            write_all(fd, data)
         finally:
             os.close(fd)
         os.rename(partial, name, src_dir_fd=self._root, dst_dir_fd=self._root)
@@ -217,7 +217,7 @@ class Files:
         try:
             fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._root)
             try:
-                _full_sync(fd)
+                full_sync(fd)
             finally:
                 os.close(fd)
         except OSError as exc:
@@ -254,7 +254,7 @@ def open_regular(path: Path) -> int:
     return fd
 
 
-def _write_all(fd: int, data: bytes) -> None:
+def write_all(fd: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
@@ -284,7 +284,7 @@ def _find_syncfs() -> Callable[[int], int] | None:
     return syncfs
 
 
-def _full_sync(fd: int) -> None:
+def full_sync(fd: int) -> None:
     if sys.platform == "darwin":
         import fcntl  # noqa: PLC0415  # not on every platform this is type-checked for
 

@@ -6,15 +6,13 @@ program can reach; what a disk, a journal, a snapshot or a backup has kept of th
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from crawler.exceptions import StoreError
 from crawler.items import Outcome, uuid_text
 from crawler.store.exports import write_lists
 from crawler.store.files import PARTIAL, STAGED, location
+from crawler.store.rewriting import erase_lines, shred
 from crawler.store.schema import State
 
 if TYPE_CHECKING:
@@ -29,7 +27,6 @@ _EMPTIED: Final = (
 )  # fmt: skip
 _ERASE: Final = f"url = '', {', '.join(f'{name} = NULL' for name in _EMPTIED)}"
 _ERASED: Final = (Outcome.ERASED, State.SETTLED)
-_BLOCK: Final = bytes(1 << 20)
 
 RETOLD: Final = ("report.html", "changes.jsonl")
 """Files that repeat what the ledger holds, and that no run needs."""
@@ -37,10 +34,11 @@ RETOLD: Final = ("report.html", "changes.jsonl")
 
 @dataclass(slots=True)
 class Forgotten:
-    """erased: calls. files: how many. unknown: uuids that the ledger does not have."""
+    """erased: calls. files: how many. lines: of parts (`pack=jsonl`). unknown: uuids that the ledger does not have."""
 
     erased: int = 0
     files: int = 0
+    lines: int = 0
     unknown: list[str] = field(default_factory=list)
 
 
@@ -61,9 +59,10 @@ def forget(place: Place, ledger: Ledger, uuids: Iterable[bytes], *, levels: int)
     for uuid in known:
         for ok in (True, False):
             for ending in ("", STAGED, PARTIAL, STAGED + PARTIAL):
-                done.files += _shred(place, location(uuid_text(uuid), ok=ok, levels=levels) + ending)
+                done.files += shred(place, location(uuid_text(uuid), ok=ok, levels=levels) + ending)
+    done.lines = erase_lines(place, ledger, known)
     for name in RETOLD:
-        _shred(place, name)
+        shred(place, name)
     ledger.write("PRAGMA secure_delete = 1")  # what an update frees is overwritten with zeros
     with ledger.transaction():
         for uuid, row in known.items():
@@ -76,28 +75,3 @@ def forget(place: Place, ledger: Ledger, uuids: Iterable[bytes], *, levels: int)
     ledger.write("PRAGMA wal_checkpoint(TRUNCATE)")
     write_lists(ledger, place.directory, None)
     return done
-
-
-def _shred(place: Place, name: str) -> bool:
-    """Overwrite a file with zeros and remove it; whether there was one. Raises StoreError."""
-    try:
-        # No link is followed; a pipe does not keep us waiting.
-        fd = os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=place.fd)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        fd = -1  # a link, or what may not be written: it goes as it is
-    try:
-        if fd >= 0:
-            left = os.fstat(fd).st_size
-            while left > 0:
-                left -= os.write(fd, _BLOCK[:left])
-            os.fsync(fd)
-        os.unlink(name, dir_fd=place.fd)
-    except OSError as exc:
-        raise StoreError(f"cannot erase {place.directory / name}: {exc.strerror}") from exc
-    finally:
-        if fd >= 0:
-            with suppress(OSError):
-                os.close(fd)
-    return True

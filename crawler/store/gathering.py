@@ -62,6 +62,10 @@ _CHANGES: Final = """
 INSERT OR REPLACE INTO main.changes
 SELECT k.new + :rows, h.change, h.status, h.before FROM coming k JOIN other.changes h ON h.record = k.id
 """
+_PACKS: Final = """
+INSERT INTO main.packs SELECT * FROM other.packs WHERE 1
+ON CONFLICT (name) DO UPDATE SET closed = max(closed, excluded.closed)
+"""
 # A redo that was under way begins anew: it had been through a part of the list that is nobody's now.
 _RUNS: Final = f"""
 INSERT INTO main.runs (id, list, started_at, ended_at, redo_base, redo_done, {", ".join(_RUN)})
@@ -139,7 +143,7 @@ class Gathering:
         ((rows, earlier_runs),) = ledger.written(largest)
         with ledger.transaction():
             self._rename_lists()
-            for sql in (_CALLS, _REQUESTS, _CHANGES, _RUNS, *([_TIMELINE] if with_timeline else [])):
+            for sql in (_CALLS, _REQUESTS, _CHANGES, _PACKS, _RUNS, *([_TIMELINE] if with_timeline else [])):
                 ledger.write(sql, {"rows": rows, "runs": earlier_runs})
 
     def _rename_lists(self) -> None:

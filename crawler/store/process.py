@@ -198,10 +198,18 @@ def _serve(engine: socket.socket, orders: dict[str, Any]) -> None:
     durability = orders["durability"]
     with (
         closing(Ledger(place.directory, durable=durability != "process", name=orders["ledger"])) as ledger,
-        closing(open_bodies(place, durability=durability, levels=orders["levels"])) as bodies,
+        closing(
+            open_bodies(place, ledger, durability=durability, levels=orders["levels"], packed=orders["packed"])
+        ) as bodies,
     ):
         committer = Committer(
-            bodies, ledger, run=orders["run"], list_id=orders["list_id"], raw=orders["raw"], changes=orders["changes"]
+            bodies,
+            ledger,
+            run=orders["run"],
+            list_id=orders["list_id"],
+            raw=orders["raw"],
+            lines=orders["packed"],
+            changes=orders["changes"],
         )
         batch_records = 1 if durability == "strict" else BATCH_RECORDS
         WriterProcess(engine, committer, ledger, run=orders["run"], batch_records=batch_records).serve()

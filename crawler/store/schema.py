@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final
 
-VERSION: Final = 2
+VERSION: Final = 3
 """`PRAGMA user_version`. A newer program opens older ledgers: add a step to MIGRATIONS."""
 
 CHANGES: Final = """
@@ -17,7 +17,16 @@ CREATE TABLE changes (                  -- what the latest redo=changed has foun
 );
 """
 
-MIGRATIONS: Final[dict[int, str]] = {1: CHANGES}
+PACKS: Final = """
+CREATE TABLE packs (                    -- the parts of `pack=jsonl`, as far as they are committed
+    name          TEXT PRIMARY KEY,     -- below the output directory
+    bytes         INTEGER NOT NULL,     -- what stands behind them is a killed run's
+    lines         INTEGER NOT NULL,
+    closed        INTEGER NOT NULL      -- 1: no run appends to it any more
+) WITHOUT ROWID;
+"""
+
+MIGRATIONS: Final[dict[int, str]] = {1: CHANGES, 2: PACKS}
 """Version -> the SQL that lifts a ledger of that version to the next one."""
 
 
@@ -143,7 +152,7 @@ def tables_sql() -> str:
         "{sha256}": _hex_sql("c.sha256"),
         "{file_digest}": _hex_sql("c.file_digest"),
     }
-    tables = TABLES + CHANGES
+    tables = TABLES + CHANGES + PACKS
     for name, text in texts.items():
         tables = tables.replace(name, text)
     return tables

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from crawler.store.files import FileReader, Files
+from crawler.store.packs import Packs
+from crawler.store.parts import PartReader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -12,14 +14,17 @@ if TYPE_CHECKING:
 
     from crawler.store.bodies import Bodies, Reader
     from crawler.store.files import Durability
+    from crawler.store.ledger import Ledger
     from crawler.store.place import Place
 
 
-def open_bodies(place: Place, *, durability: Durability, levels: int) -> Bodies:
-    """The store of a run that writes. levels: of folders, where bodies are files."""
+def open_bodies(place: Place, ledger: Ledger, *, durability: Durability, levels: int, packed: bool) -> Bodies:
+    """The store of a run that writes. levels: of folders, where bodies are files. packed: `pack=jsonl`."""
+    if packed:
+        return Packs(place, ledger, durability)
     return Files(place, durability, levels=levels)
 
 
-def open_reader(out: Path, _known: Mapping[str, str]) -> Reader:
+def open_reader(out: Path, known: Mapping[str, str]) -> Reader:
     """The store of a directory as a reader sees it. known: what the directory was begun with (reading.identity)."""
-    return FileReader(out)
+    return PartReader(out) if known.get("pack") else FileReader(out)

@@ -1,0 +1,116 @@
+"""A directory of parts (`pack=jsonl`): its rows in the order in which they were written, then the parts themselves.
+
+That order is that of the lines, so that a frame is unpacked once for all its rows. A unit is a range of rows, which a
+process checks by itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from crawler.checking.findings import Finding, Kind
+from crawler.checking.record import COLUMNS, Row, compare
+from crawler.checking.unit import TREES, Checked, below, without_a_file
+from crawler.exceptions import BodyError
+from crawler.store.parts import PartReader, frames, unpack
+from crawler.store.reading import open_ledger
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections import Counter
+    from collections.abc import Collection, Iterator, Sequence
+
+RANGE: Final = 20_000
+"""Rows of a unit: some 80 frames, of which the first and the last are unpacked by two processes."""
+
+_SQL: Final = f"SELECT {', '.join(COLUMNS)} FROM calls WHERE id BETWEEN ? AND ? AND uuid8 IS NOT NULL ORDER BY id"  # noqa: S608  # ours
+
+
+@dataclass(frozen=True, slots=True)
+class RowRange:
+    """first, last: numbers of rows."""
+
+    out: str
+    first: int
+    last: int
+
+
+def row_ranges(out: Path, db: sqlite3.Connection) -> list[RowRange]:
+    last = db.execute("SELECT coalesce(max(id), 0) FROM calls").fetchone()[0]
+    return [RowRange(str(out), first, first + RANGE - 1) for first in range(1, last + 1, RANGE)]
+
+
+def check_ranges(ranges: Sequence[RowRange]) -> list[Checked]:
+    """Check ranges of one directory, one after the other. Raises StoreError."""
+    out = Path(ranges[0].out)
+    reader, found = PartReader(out), []
+    with open_ledger(out) as db:
+        for rows in ranges:
+            checked = Checked()
+            for values in db.execute(_SQL, (rows.first, rows.last)):
+                _check(Row(dict(zip(COLUMNS, values, strict=True))), out, reader, checked)
+            found.append(checked)
+    return found
+
+
+def _check(row: Row, out: Path, reader: PartReader, checked: Checked) -> None:
+    place = row["location"]
+    if place is not None:
+        checked.live[place.partition("#")[0]] += 1
+    if row.is_open:  # its line, if it has one, is about to have a successor
+        return
+    checked.records += 1
+    finding = _compared(row, place, out, reader, checked) if place is not None else without_a_file(row)
+    if finding is not None:
+        checked.findings.append(finding)
+
+
+def _compared(row: Row, place: str, out: Path, reader: PartReader, checked: Checked) -> Finding | None:
+    try:
+        data = reader.read(place)
+    except BodyError as exc:
+        is_there = (out / place.partition("#")[0]).exists()
+        return row.found(Kind.ALTERED if is_there else Kind.MISSING, str(exc) if is_there else "the part is not there")
+    checked.bytes += len(data)
+    return compare(row, data, place, raw=False, levels=0)
+
+
+def check_parts(
+    out: Path, db: sqlite3.Connection, live: Counter[str], broken: Collection[str]
+) -> Iterator[tuple[int, Finding | None]]:
+    """Each part: lines to which no row points, and what is wrong with it, if that is not known yet.
+
+    live: rows by part. broken: parts of which rows have been found broken.
+    """
+    present = {name for tree in TREES for name in below(out, tree)}
+    for name, size, lines in db.execute("SELECT name, bytes, lines FROM packs ORDER BY name"):
+        idle = max(0, lines - live[name])
+        if name not in present:
+            yield idle, None if name in broken or not lines else Finding(Kind.MISSING, name, "the part is not there")
+            continue
+        present.remove(name)
+        found = (out / name).stat().st_size
+        if found > size:
+            detail = f"{found - size:,} bytes at its end are of no record: a run was killed while it wrote them"
+            yield idle, Finding(Kind.TORN, name, detail)
+        elif name not in broken and (found < size or idle):
+            yield idle, _read_through(out, name, size)
+        else:
+            yield idle, None
+    for name in sorted(present):
+        yield 0, Finding(Kind.ORPHAN, name, "no run wrote it")
+
+
+def _read_through(out: Path, name: str, size: int) -> Finding | None:
+    """What is wrong where no row looks, so that others can read the whole part."""
+    try:
+        data = (out / name).read_bytes()
+        for at, length in frames(data):
+            unpack(data[at : at + length])
+    except (OSError, ValueError) as exc:
+        return Finding(Kind.ALTERED, name, f"no row points there, but readers of the whole part will fail: {exc}")
+    if len(data) < size:
+        return Finding(Kind.ALTERED, name, f"it has {len(data):,} bytes instead of {size:,}; no row points to the rest")
+    return None

@@ -1,0 +1,224 @@
+"""Packs: bodies appended to parts (`pack=jsonl`), one frame a batch, and never touched again (a `Bodies`).
+
+Owns when a part begins and ends, its name, and every system call that makes it durable. A part is in the ledger before
+it is on the disk, and how far it is committed stands there beside the rows: what a killed run has left behind that
+point is cut off by the next one, which begins parts of its own. A record that is made again is written in a new place,
+where its row then points; the old line stays, and nothing points to it.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from crawler.exceptions import BodyError, StoreError
+from crawler.store.files import ERRORS, RESPONSES, full_sync, write_all
+from crawler.store.parts import ENDING, Spot, framed, pack
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from crawler.store.bodies import Body
+    from crawler.store.files import Durability
+    from crawler.store.ledger import Ledger
+    from crawler.store.place import Place
+
+PART_BYTES: Final = 128 * 1024 * 1024
+"""A part is closed when it has so many: what one task of Spark takes, for it cannot split a part."""
+
+PART_AGE_S: Final = 60.0
+"""And when it is so old, so that others may read it: at 1,000 calls a second, 60 files an hour."""
+
+_CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+_NOTE: Final = (
+    "INSERT INTO packs (name, bytes, lines, closed) VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE "
+    "SET bytes = excluded.bytes, lines = excluded.lines, closed = excluded.closed"
+)
+
+
+@dataclass(slots=True)
+class _Part:
+    """An open part. bytes, lines: written so far."""
+
+    name: str
+    fd: int
+    begun_s: float
+    bytes: int = 0
+    lines: int = 0
+    is_noted: bool = True  # the ledger says the same
+    is_synced: bool = True
+    is_closed: bool = False
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is to be closed."""
+        return self.bytes >= PART_BYTES or time.monotonic() - self.begun_s >= PART_AGE_S
+
+
+class Packs:
+    """The parts of one run, at most one open in each tree. barriers: how many were asked of the disk so far."""
+
+    stages = False
+
+    def __init__(self, place: Place, ledger: Ledger, durability: Durability) -> None:
+        self._root = place.fd
+        self._shown = place.directory
+        self._ledger = ledger
+        self._durable = durability != "process"
+        self._parts: dict[str, _Part] = {}
+        self._ended: list[_Part] = []  # closed, and the ledger does not know it yet
+        self._folders: set[str] = set()
+        self._unsynced_folders: dict[str, None] = {}
+        # Of this run alone, also beside others in one directory; they sort by the time at which a run began.
+        self._token = f"{int(time.time() * 1000):011x}{secrets.token_hex(2)}"
+        self._count = 0
+        self.barriers = 0
+
+    def put(self, batch: Sequence[Body]) -> list[str | None]:
+        locations: list[str | None] = [None] * len(batch)
+        for ok, tree in ((True, RESPONSES), (False, ERRORS)):
+            chosen = [at for at, body in enumerate(batch) if body.data is not None and body.ok is ok]
+            spots = self._append(tree, [data for at in chosen if (data := batch[at].data) is not None])
+            for at, spot in zip(chosen, spots, strict=True):
+                locations[at] = str(spot)
+        return locations
+
+    def _append(self, tree: str, lines: list[bytes]) -> list[Spot]:
+        spots: list[Spot] = []
+        for frame in framed(lines):
+            packed = pack(frame)
+            part = self._part(tree)
+            at, line_at = part.bytes, 0
+            for line in frame:
+                spots.append(Spot(part.name, at, len(packed), line_at, len(line)))
+                line_at += len(line)
+            part.is_noted = part.is_synced = False
+            try:
+                write_all(part.fd, packed)
+            except OSError as exc:
+                raise self._error("write", part.name, exc) from exc
+            part.bytes += len(packed)
+            part.lines += len(frame)
+        return spots
+
+    def _part(self, tree: str) -> _Part:
+        """The open part of a tree, a new one if need be."""
+        part = self._parts.get(tree)
+        if part is not None and part.is_due:
+            part.is_closed, part.is_noted = True, False
+            self._ended.append(self._parts.pop(tree))
+            part = None
+        if part is None:
+            part = self._parts[tree] = self._begin(tree)
+        return part
+
+    def _begin(self, tree: str) -> _Part:
+        self._count += 1
+        name = f"{tree}/{self._token}-{self._count:05}{ENDING}"
+        self._ledger.write(_NOTE, (name, 0, 0, False))  # before there is a file: so that no kill leaves one unknown
+        try:
+            if tree not in self._folders:
+                with suppress(FileExistsError):
+                    os.mkdir(tree, 0o777, dir_fd=self._root)
+                self._folders.add(tree)
+                self._unsynced_folders["."] = None
+            folder = os.open(tree, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._root)
+            try:
+                fd = os.open(name.rpartition("/")[2], _CREATE, 0o666, dir_fd=folder)
+            finally:
+                os.close(folder)
+        except OSError as exc:
+            raise self._error("write", name, exc) from exc
+        self._unsynced_folders[tree] = None
+        return _Part(name, fd, time.monotonic())
+
+    def barrier(self) -> None:
+        if not self._durable:
+            return
+        self.barriers += 1
+        for part in (*self._ended, *self._parts.values()):
+            if not part.is_synced:
+                self._sync(part.fd, part.name)
+                part.is_synced = True
+        for folder in self._unsynced_folders:
+            try:
+                fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._root)
+            except OSError as exc:
+                raise self._error("sync", folder, exc) from exc
+            try:
+                self._sync(fd, folder)
+            finally:
+                os.close(fd)
+        self._unsynced_folders = {}
+
+    def enter(self) -> None:
+        """Write down how far each part is committed."""
+        for part in (*self._ended, *self._parts.values()):
+            if not part.is_noted:
+                self._ledger.write(_NOTE, (part.name, part.bytes, part.lines, part.is_closed))
+                part.is_noted = True
+        while self._ended:
+            os.close(self._ended.pop().fd)
+
+    def settle(self, uuid: str, location: str | None) -> None:
+        """Nothing waits for its row."""
+
+    def withdraw(self, uuid: str, location: str | None) -> None:
+        """What was put and not committed is cut off by `recover`."""
+
+    def recover(self) -> None:
+        """Cut every part of a killed run back to what is committed of it, and close it."""
+        for name, size in self._ledger.query("SELECT name, bytes FROM packs WHERE NOT closed"):
+            try:
+                Spot.parse(f"{name}#0+0/0+0")
+            except BodyError as exc:
+                raise StoreError(f"ledger of {self._shown}: {exc}") from exc
+            self._cut(name, size)
+        self._ledger.write("DELETE FROM packs WHERE NOT closed AND bytes = 0")
+        self._ledger.write("UPDATE packs SET closed = 1 WHERE NOT closed")
+
+    def _cut(self, name: str, size: int) -> None:
+        try:
+            if size == 0:
+                os.unlink(name, dir_fd=self._root)
+                return
+            fd = os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._root)
+            try:
+                if os.fstat(fd).st_size > size:
+                    os.ftruncate(fd, size)
+                    full_sync(fd)
+            finally:
+                os.close(fd)
+        except (FileNotFoundError, NotADirectoryError):
+            return  # `verify` says so, should rows point there
+        except OSError as exc:
+            raise self._error("cut", name, exc) from exc
+
+    def holds(self, location: str) -> bool:
+        try:
+            spot = Spot.parse(location)
+            return os.stat(spot.part, dir_fd=self._root, follow_symlinks=False).st_size >= spot.at + spot.size
+        except (BodyError, OSError):
+            return False
+
+    def close(self) -> None:
+        parts = [*self._ended, *self._parts.values()]
+        self._ended, self._parts = [], {}
+        for part in parts:
+            os.close(part.fd)
+        if all(part.is_noted for part in parts):  # else a commit failed: the next run asks the ledger what is durable
+            for part in parts:
+                self._ledger.write("UPDATE packs SET closed = 1 WHERE name = ?", (part.name,))
+
+    def _sync(self, fd: int, name: str) -> None:
+        try:
+            full_sync(fd)
+        except OSError as exc:
+            raise self._error("sync", name, exc) from exc
+
+    def _error(self, verb: str, name: str, exc: OSError) -> StoreError:
+        return StoreError(f"cannot {verb} {self._shown / name}: {exc.strerror}")
