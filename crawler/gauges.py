@@ -107,6 +107,19 @@ def metrics(run: Run, *, wall_s: float, exit_code: int | None = None) -> str:
     )
 
 
+def counts(run: Run, seconds: float) -> dict[str, Any]:
+    """Give the numbers of summary.json, of a run that has lasted so long, and what it was asked to do."""
+    return {
+        "equation": run.tally.equation(),
+        "run": {**run.tally.summary(seconds, rests=run.traffic.rests), "retry_budget": run.traffic.retry_budget()},
+        "changes": None,
+        "bottleneck": bottleneck(run, seconds),
+        "hosts": learned(run),
+        "arguments": dict(run.plan.arguments),
+        "versions": dict(run.plan.versions),
+    }
+
+
 def bottleneck(run: Run, seconds: float) -> dict[str, Any] | None:
     """Give why it was not faster, for summary.json; None when nobody looked, or no call was made."""
     traffic, calls = run.traffic, run.tally.calls

@@ -11,7 +11,7 @@ from crawler.credentials import Secrets
 from crawler.items import WHOLE, Shard
 from crawler.pacing import Policy
 from crawler.secrets import mask_url
-from crawler.sources import STDIN, Shape, is_remote, list_name
+from crawler.sources import STDIN, Shape, SharedAddress, is_shared, is_url, list_name
 from crawler.store.ledgers import ledgers
 from crawler.store.space import Floor
 
@@ -38,6 +38,7 @@ class Plan:
     stay free on the output's disk.
     secrets: the values of `${NAME}`. addresses: which ones may be called.
     key_header: what APIFETCH_IDEMPOTENCY_KEY says, "" for nothing. shard: the part of the list. packed: `pack=jsonl`.
+    lease_s: how long a worker of a shared list is taken to be alive without a word.
     """
 
     urls: str
@@ -64,6 +65,7 @@ class Plan:
     ca_file: str | None = None
     shard: Shard = WHOLE
     packed: bool = False
+    lease_s: float = 30.0
 
     @property
     def path(self) -> str:
@@ -73,7 +75,7 @@ class Plan:
     @property
     def shown(self) -> str:
         """The list as people see it."""
-        return mask_url(self.urls) if is_remote(self.urls) else self.urls
+        return absolute(self.urls) if is_url(self.urls) else self.urls
 
 
 def shape_of(settings: Mapping[str, Any]) -> Shape:
@@ -90,7 +92,9 @@ def shape_of(settings: Mapping[str, Any]) -> Shape:
 
 def absolute(urls: str) -> str:
     """A list's one name, whatever the folder in which the command runs."""
-    if is_remote(urls):
+    if is_shared(urls):
+        return str(SharedAddress.of(urls))
+    if is_url(urls):
         return mask_url(urls)
     path = Path(urls)
     return urls if urls == STDIN else str(path.parent.resolve() / path.name)
@@ -101,6 +105,6 @@ def output_directory(urls: str, out: str) -> Path:
 
     A list in an output directory stays there, unless *out* names one directory whatever the list is called.
     """
-    if urls != STDIN and not is_remote(urls) and "%(name)s" in out and ledgers(Path(urls).parent):
+    if urls != STDIN and not is_url(urls) and "%(name)s" in out and ledgers(Path(urls).parent):
         return Path(urls).parent
     return Path(out % {"name": list_name(urls), "time": time.strftime("%Y-%m-%dT%H-%M-%S")})

@@ -6,26 +6,28 @@ pipeline hands in records, the extensions read the tally. No Scrapy; asyncio onl
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import time
 from collections import defaultdict
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from crawler.accounting import ExitCode, Tally
 from crawler.addresses import Guard
 from crawler.credentials import hide
 from crawler.exceptions import StoreError
-from crawler.gauges import bottleneck, learned, metrics
+from crawler.gauges import counts, metrics
 from crawler.items import BadLine, Entry, Outcome, Prior, Record, Ticket
 from crawler.meter import Meter
 from crawler.pacing import Traffic
 from crawler.plan import absolute
 from crawler.recording import Recording
-from crawler.report import write_report
-from crawler.sources import download, fingerprint, is_remote, members, open_list
+from crawler.report import report_at_end
+from crawler.sources import acknowledge, download, fingerprint, is_remote, members, open_list
 from crawler.stopping import Stopping
 from crawler.store import runs
 from crawler.store.bits import Bits
@@ -46,13 +48,8 @@ if TYPE_CHECKING:
     from crawler.credentials import Door
     from crawler.exceptions import ApiFetchError
     from crawler.plan import Plan
-    from crawler.sources import Source
+    from crawler.sources import Opens, Source
     from crawler.store.resume import Standing
-
-
-REPORT_S: Final = 120.0, 20.0
-"""The most that counting for report.html may take when a run came to its end, and when it was stopped, for somebody who
-waits: 10 million calls take 15 s of CPU, and 4 GB are read. `scrapy report` takes the time it needs."""
 
 
 class Run:
@@ -64,8 +61,13 @@ class Run:
     were in ledgers of other parts, by part.
     """
 
-    def __init__(self, plan: Plan, *, on_disk_error: Callable[[ApiFetchError], None]) -> None:
-        """Take the directory and open everything. Raises OtherRunError, ListError, OtherListError, StoreError."""
+    def __init__(
+        self, plan: Plan, *, on_disk_error: Callable[[ApiFetchError], None], shared: Opens | None = None
+    ) -> None:
+        """Take the directory and open everything. Raises OtherRunError, ListError, OtherListError, StoreError.
+
+        shared: opens a list that other machines draw from too, for so many workers.
+        """
         self.plan = plan
         self.tally = Tally()
         self._on_disk_error = on_disk_error
@@ -81,6 +83,7 @@ class Run:
         self.resume_at: str | None = None
         self.without_report: str | None = None
         """Why there is no report.html of this run."""
+        self._shared = shared
         self._place = Place.take(plan.out, plan.shard)
         try:
             self._open(plan)
@@ -98,16 +101,16 @@ class Run:
         urls = download(plan.urls, plan.out, ca_file=plan.ca_file) if is_remote(plan.urls) else plan.urls
         found = members(urls)
         files = self.files = None if found is None else [absolute(file) for file in found]
-        self.source: Source = open_list(
-            urls, files, plan.shape, limit=plan.limit, skip=(lambda file: skipped[file].__contains__) if again else None
-        )
+        skip = (lambda file: skipped[file].__contains__) if again else None
+        opened = self._shared or (lambda _: open_list(urls, files, plan.shape, limit=plan.limit, skip=skip))
+        self.source: Source = opened(plan.workers)
         self._ledger = Ledger(plan.out, durable=plan.durability != "process", name=plan.shard.file(NAME))
         runs.introduce(self._ledger, ledgers(plan.out).values())
         belongs = runs.owner(self._ledger) in {None, plan.path}
         self.inside = not belongs and Path(plan.path).is_relative_to(plan.out.resolve())
         start = runs.Start(
-            path=plan.path, inside=self.inside, notes_changes=plan.redo.conditional,
-            fingerprint=fingerprint(urls) if files is None else None,
+            path=plan.path, inside=self.inside, shared=self._shared is not None, notes_changes=plan.redo.conditional,
+            fingerprint=fingerprint(urls) if files is None and self._shared is None else None,
             members={file: fingerprint(file) for file in files or ()}, identity=plan.identity,
             by_line=not plan.limit and not plan.number_duplicates, redo=plan.redo_text,
             arguments=plan.arguments, versions=plan.versions, durability=plan.durability,
@@ -124,7 +127,7 @@ class Run:
         self.traffic.restore(self._noted_pacing, now_s=time.monotonic(), wall_s=time.time())
         self._resume = Resume(
             self._ledger, run=self.begun.run, redo_base=self.begun.redo_base, redo=plan.redo,
-            lists=self.begun.lists, moves=not self.inside, number=plan.number_duplicates,
+            lists=self.begun.lists, moves=not self.inside and self._shared is None, number=plan.number_duplicates,
             is_kept=lambda prior: prior.location is not None and bodies.holds(prior.location),
         )  # fmt: skip
         lists = self.begun.lists.items()
@@ -145,6 +148,8 @@ class Run:
         self.recording = Recording(
             self._place, orders, hide=self._hide, acknowledged=self._acknowledge, on_disk_error=self._on_disk_error
         )
+        if self._shared is not None:
+            self.recording.listen(partial(acknowledge, self.source))
 
     # The spider's side
 
@@ -174,8 +179,12 @@ class Run:
         if isinstance(verdict, Prior):
             assert verdict.outcome is not None
             self.tally.lines[verdict.outcome] += 1
+            self.source.ack((line,))
             return None
-        return self.recording.expect(verdict.record(line))
+        if self._shared is None or verdict.line is None:
+            return self.recording.expect(verdict.record(line))
+        self.source.ack((line,), again=True)
+        return None
 
     def follow(self, child: Ticket) -> Ticket | Record | None:
         """The same for a request that a page led to; child: not yet looked up."""
@@ -249,21 +258,16 @@ class Run:
     async def finish(self) -> None:
         """Make everything handed in durable and end the writer; what the disk refuses then is in `recording.error`."""
         await self.recording.finish(self._resume.moved, notes=self.note_pacing)
+        if self._shared is not None:  # which may have to wait for somebody
+            await asyncio.to_thread(self.source.close)
 
     def summary(self, *, exit_code: ExitCode | None, stop_reason: str | None) -> dict[str, Any]:
         """The accounting for summary.json; exit_code: None while it runs."""
-        seconds = time.monotonic() - self._started_s
+        state = "running" if exit_code is None else "stopped" if stop_reason else "finished"
         return {
-            "state": "running" if exit_code is None else "stopped" if stop_reason else "finished",
-            "exit_code": exit_code, "stop_reason": stop_reason, "resume_at": self.resume_at, "urls": self.plan.shown,
-            "started_at": self._started_at, "written_at": runs.now(), "pid": os.getpid(),
-            "equation": self.tally.equation(),
-            "run": {
-                **self.tally.summary(seconds, rests=self.traffic.rests), "retry_budget": self.traffic.retry_budget(),
-            },
-            "changes": None, "bottleneck": bottleneck(self, seconds),
-            "hosts": learned(self),
-            "arguments": dict(self.plan.arguments), "versions": dict(self.plan.versions),
+            "state": state, "exit_code": exit_code, "stop_reason": stop_reason, "resume_at": self.resume_at,
+            "urls": self.plan.shown, "started_at": self._started_at, "written_at": runs.now(), "pid": os.getpid(),
+            **counts(self, time.monotonic() - self._started_s),
         }  # fmt: skip
 
     def close(self, conclude: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -271,7 +275,7 @@ class Run:
         summary, shard = conclude(), self.plan.shard
         try:
             if self.recording.error is None:
-                whole = self.tally.read_to_end and not self.inside and not self.plan.limit
+                whole = self.tally.read_to_end and not (self.inside or self._shared or self.plan.limit)
                 write_lists(self._ledger, self.plan.out, self.begun.lists.values() if whole else None, shard)
                 if self.plan.redo.conditional:
                     summary["changes"] = write_changes(self._ledger, self.plan.out, shard)
@@ -287,13 +291,7 @@ class Run:
             write_metrics(self.plan.out, metrics(self, wall_s=time.time(), exit_code=summary["exit_code"]), shard)
         self._ledger.close()
         if self.recording.error is None and not shard.is_part:
-            self._report(limit_s=REPORT_S[summary["stop_reason"] is not None])
+            number = self.begun.run if self.tally.calls else None
+            self.without_report = report_at_end(self.plan.out, number, stopped=summary["stop_reason"] is not None)
         self._place.close()
         return summary
-
-    def _report(self, *, limit_s: float) -> None:
-        """Write report.html. It is made of the ledger, so that without it nothing is lost."""
-        try:
-            write_report(self.plan.out, run=self.begun.run if self.tally.calls else None, limit_s=limit_s)
-        except StoreError as exc:
-            self.without_report = str(exc)

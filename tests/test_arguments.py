@@ -46,7 +46,7 @@ VALID = {
     "APIFETCH_HTTP_HANDLER": "package.Handler", "APIFETCH_HTTP": "1.1", "APIFETCH_CONNECT_S": "3",
     "APIFETCH_STALL_S": "0", "APIFETCH_CA_FILE": "ca.pem", "APIFETCH_CLIENT_CERT": "me.pem",
     "APIFETCH_CLIENT_KEY": "me.key", "APIFETCH_PROGRESS": "off", "APIFETCH_PROGRESS_S": "5",
-    "APIFETCH_WORKERS_MAX": "50", "APIFETCH_SHARED_RATE": "off",
+    "APIFETCH_WORKERS_MAX": "50", "APIFETCH_SHARED_RATE": "off", "APIFETCH_LEASE_S": "5",
 }  # fmt: skip
 """For everything, a value that is not the default."""
 
@@ -124,6 +124,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
         "APIFETCH_DRAIN_S": "5.0",
         "APIFETCH_MAX_WAIT": "300.0",
         "APIFETCH_SHARED_RATE": "on",
+        "APIFETCH_LEASE_S": "30.0",
         "APIFETCH_WORKERS_MAX": "1000",
         "APIFETCH_RETRY_METHODS": "None",
         "APIFETCH_RETRY_BASE_S": "1.0",

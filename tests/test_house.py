@@ -70,10 +70,10 @@ ADAPTERS = {
 }
 """Rooms that translate for Scrapy; they meet only in items, meta keys, stats and signals."""
 
-OTHERS = {"addon", "console", "settings", "demo", "heard", "paced", "retrying", "waking"}
-"""The console script; the wiring, by dotted names; the API on loopback, which stands beside the crawler; a question
-about signals; one more attempt, for every component that sees a call fail; a knock at the engine's door; the add-on
-for other projects, and what it brings."""
+OTHERS = {"addon", "console", "settings", "demo", "distributed", "heard", "paced", "retrying", "waking"}
+"""The console script; the wiring, by dotted names; the API on loopback, which stands beside the crawler; a list that
+several machines share, a Source for whoever opens the run; a question about signals; one more attempt, for every
+component that sees a call fail; a knock at the engine's door; the add-on for other projects, and what it brings."""
 
 FRAMEWORK = ("scrapy", "twisted", "itemadapter", "redis")
 """What a pure room never imports."""

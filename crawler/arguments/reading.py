@@ -11,7 +11,7 @@ from crawler.arguments.table import ARGUMENTS, USAGE
 from crawler.credentials import expected_of, read_env_file
 from crawler.exceptions import ArgumentError, SecretError
 from crawler.secrets import STARS, is_key_name, mask_url, names_in
-from crawler.sources import body_template, url_template
+from crawler.sources import body_template, is_shared, url_template
 from crawler.values import AUTO, AtMost, find_shard
 
 if TYPE_CHECKING:
@@ -109,6 +109,8 @@ def _check_together(values: Mapping[str, Any], said: Collection[str]) -> None:
     urls, written = values["APIFETCH_URLS"], values["APIFETCH_FORMAT"]
     if urls is None:
         raise ArgumentError("urls", None, f"a list: {USAGE} (a URL per line is all it takes; `scrapy demo` shows one)")
+    if is_shared(urls):
+        _check_shared(values)
     if values["APIFETCH_RETRY_BASE_S"] > values["APIFETCH_RETRY_CAP_S"]:
         base_s, cap_s = values["APIFETCH_RETRY_BASE_S"], values["APIFETCH_RETRY_CAP_S"]
         raise ArgumentError("APIFETCH_RETRY_BASE_S", base_s, f"no more than APIFETCH_RETRY_CAP_S={cap_s:g}")
@@ -125,6 +127,23 @@ def _check_together(values: Mapping[str, Any], said: Collection[str]) -> None:
         raise ArgumentError("column", values["APIFETCH_COLUMN"], "no column beside a template, which makes the URLs")
     if "column" in said and written is not None and written.partition(".")[0] == "txt":
         raise ArgumentError("column", values["APIFETCH_COLUMN"], f"no column with format={written}, which has none")
+
+
+_OF_ENQUEUE: Final = ("format", "column", "template", "method", "data", "limit")
+_OF_ONE_LIST: Final = {
+    "redo": "other workers may have the records; enqueue failed.jsonl under another name",
+    "duplicates": "a shared list holds each call once",
+    "shard": "workers take what there is",
+}
+
+
+def _check_shared(values: Mapping[str, Any]) -> None:
+    """Refuse what a worker of a shared list cannot do. Raises ArgumentError."""
+    for row in ARGUMENTS:
+        if values[row.setting] == row.default or row.name not in {*_OF_ENQUEUE, *_OF_ONE_LIST}:
+            continue
+        why = _OF_ONE_LIST.get(row.name, "say it to scrapy enqueue, which reads the lines")
+        raise ArgumentError(row.name, row.shown(str(values[row.setting])), f"no {row.name} with a shared list: {why}")
 
 
 def _varies(template: str, data: str | None) -> bool:

@@ -57,6 +57,11 @@ SETTINGS: Final = (
         says="`on`: all runs of one user on this machine keep to `rate` together; `off`: each by itself",
     ),
     row(
+        "APIFETCH_LEASE_S", seconds(zero=False), default="30", setting="APIFETCH_LEASE_S",
+        says="seconds after which a worker of a shared list that says nothing is taken to be dead, and others make its "
+        "calls; the same for all of them",
+    ),
+    row(
         "APIFETCH_WORKERS_MAX", whole(1, 10_000), default="1000", setting="APIFETCH_WORKERS_MAX",
         says="the most concurrent requests that `workers=auto` tries; each holds a connection",
     ),

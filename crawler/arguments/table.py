@@ -34,7 +34,7 @@ ARGUMENTS: Final = (
     row(
         "urls", URLS, note="required",
         says="the list: a path, a directory of lists, a pattern (`lists/*.csv`), `-` for the standard input, or "
-        "the `https:` URL of a list; not yet: `s3:`, `redis:`",
+        "the `https:` URL of a list; `redis://host:port/0/name`: one that several machines share",
     ),
     row(
         "format", FORMAT, note="from the name, else the first lines",

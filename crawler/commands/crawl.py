@@ -205,10 +205,10 @@ def _hosts_hint(arguments: dict[str, str]) -> str:
     """The flag that would do, from the first URL of the list."""
     from crawler.exceptions import ApiFetchError  # noqa: PLC0415  # see above
     from crawler.items import Entry  # noqa: PLC0415
-    from crawler.sources import STDIN, Shape, check_url, is_remote, members, open_list  # noqa: PLC0415
+    from crawler.sources import STDIN, Shape, check_url, is_url, members, open_list  # noqa: PLC0415
 
     urls = arguments.get("urls", STDIN)
-    if urls == STDIN or is_remote(urls):
+    if urls == STDIN or is_url(urls):
         return ""
     try:
         shape = Shape(

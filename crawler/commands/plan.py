@@ -98,12 +98,14 @@ def _counted(settings: Mapping[str, Any], out: Path, sample: int) -> Counted:
     from crawler.amounts import counted as amount  # noqa: PLC0415
     from crawler.exceptions import ListError  # noqa: PLC0415
     from crawler.forecast import count  # noqa: PLC0415
-    from crawler.plan import shape_of  # noqa: PLC0415
-    from crawler.sources import download, is_remote, members, open_list  # noqa: PLC0415
+    from crawler.plan import absolute, shape_of  # noqa: PLC0415
+    from crawler.sources import download, is_remote, is_shared, members, open_list  # noqa: PLC0415
     from crawler.telling import Telling  # noqa: PLC0415
 
     urls = settings["APIFETCH_URLS"]
     with ExitStack() as opened:
+        if is_shared(urls):
+            raise ListError(f"{absolute(urls)}: is shared: plan the FILE, and ask scrapy enqueue how far the list is")
         if is_remote(urls):
             from tempfile import TemporaryDirectory  # noqa: PLC0415
 

@@ -175,9 +175,9 @@ def _mend(place: Place, findings: list[Finding]) -> Repair:
 
 def _lines(known: dict[str, str], format_: str | None) -> Iterator[Entry | BadLine]:
     """The list that the directory belongs to, line by line; nothing if it came by a pipe or from the web."""
-    from crawler.sources import STDIN, Shape, is_remote, members, open_list  # noqa: PLC0415
+    from crawler.sources import STDIN, Shape, is_url, members, open_list  # noqa: PLC0415
 
-    if known["urls"] == STDIN or is_remote(known["urls"]):
+    if known["urls"] == STDIN or is_url(known["urls"]):
         return
     shape = Shape(
         format=format_, column=known.get("column", "url"),

@@ -31,6 +31,7 @@ from crawler.extensions.runlog import RUN_LOG, RunLog
 from crawler.extensions.words import ending, opening
 from crawler.items import TICKET, Outcome, Record
 from crawler.run import Run
+from crawler.sources import SharedAddress, is_shared
 from crawler.store.runs import now as in_future
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     from scrapy import Request, Spider
     from scrapy.crawler import Crawler
     from twisted.python.failure import Failure
+
+    from crawler.plan import Plan
+    from crawler.sources import Opens
 
 logger = logging.getLogger("apifetch")
 
@@ -100,7 +104,7 @@ class RunKeeper:
         leave_no_core()
         try:
             plan = plan_of(self._crawler.settings)
-            self._run = Run(plan, on_disk_error=self._disk_refused)
+            self._run = Run(plan, on_disk_error=self._disk_refused, shared=_shared_list(plan))
         except ApiFetchError as exc:
             self._refuse(exc)
             raise
@@ -225,6 +229,15 @@ class RunKeeper:
         """A signal that comes while the spider closes lets Scrapy end before that is over: wait for it."""
         if self._run is not None:
             await self._closed.wait()
+
+
+def _shared_list(plan: Plan) -> Opens | None:
+    """What opens the list, where several machines share it. Raises ListError."""
+    if not is_shared(plan.urls):
+        return None
+    from crawler.distributed.source import shared_source  # noqa: PLC0415  # for those who need it
+
+    return shared_source(SharedAddress.of(plan.urls), ca_file=plan.ca_file, lease_s=plan.lease_s)
 
 
 def _conclusion(run: Run, reason: str) -> dict[str, Any]:

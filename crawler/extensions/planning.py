@@ -64,6 +64,7 @@ def plan_of(settings: BaseSettings) -> Plan:
         secrets=_secrets(settings),
         key_header=str(settings.get("APIFETCH_IDEMPOTENCY_KEY") or ""),
         addresses=settings["APIFETCH_ADDRESSES"],
+        lease_s=settings["APIFETCH_LEASE_S"],
         versions={
             "apifetch": __version__,
             "scrapy": scrapy.__version__,

@@ -4,6 +4,6 @@ Owns: what is counted for it, and how it looks. Reads the ledger and changes not
 (MIT, uplot-license.txt), from npm, draws the plots; it lies beside the code unchanged and goes into the page.
 """
 
-from crawler.report.write import REPORT, page_of, write_report
+from crawler.report.write import REPORT, page_of, report_at_end, write_report
 
-__all__ = ["REPORT", "page_of", "write_report"]
+__all__ = ["REPORT", "page_of", "report_at_end", "write_report"]

@@ -8,7 +8,7 @@ from typing import Final
 
 from crawler.exceptions import ListError
 from crawler.sources.files import why_unreadable
-from crawler.sources.names import FORMATS, is_pattern, is_remote, name_format
+from crawler.sources.names import FORMATS, is_pattern, is_url, name_format
 
 _SHOWN: Final = 5  # names in a message
 _LEDGER: Final = "ledger.sqlite"  # what tells an output directory from a folder of lists
@@ -22,7 +22,7 @@ def members(urls: str) -> list[str] | None:
     """
     path = Path(urls)
     try:
-        if is_remote(urls) or not (path.is_dir() or (is_pattern(urls) and not path.exists())):
+        if is_url(urls) or not (path.is_dir() or (is_pattern(urls) and not path.exists())):
             return None
         return _folder(urls, path) if path.is_dir() else _pattern(urls)
     except OSError as exc:

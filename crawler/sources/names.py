@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+from crawler.sources.shared import is_shared
+
 STDIN: Final = "-"
 
 FORMATS: Final = {
@@ -32,14 +34,19 @@ def is_remote(urls: str) -> bool:
     return _REMOTE.match(urls) is not None
 
 
+def is_url(urls: str) -> bool:
+    """Whether the list is no file of this machine."""
+    return is_remote(urls) or is_shared(urls)
+
+
 def is_pattern(urls: str) -> bool:
     """Whether it may stand for several files; a file of that very name goes before."""
-    return _PATTERN.search(urls) is not None and not is_remote(urls)
+    return _PATTERN.search(urls) is not None and not is_url(urls)
 
 
 def file_name(urls: str) -> str:
     """The last part of a path or URL; of a URL without one, its host."""
-    if not is_remote(urls):
+    if not is_url(urls):
         return Path(urls).name
     parts = urlsplit(urls)
     return unquote(parts.path).rstrip("/").rpartition("/")[2] or (parts.hostname or "")

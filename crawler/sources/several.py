@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from crawler.sources.files import fingerprint
 from crawler.sources.members import members
-from crawler.sources.names import STDIN, is_remote
+from crawler.sources.names import STDIN, is_url
 from crawler.sources.share import Sizes
 from crawler.sources.source import open_source
 
@@ -67,7 +67,7 @@ class SeveralSource:
                 self._open_next()
         return []
 
-    def ack(self, entries: Sequence[Entry | BadLine]) -> None:
+    def ack(self, entries: Sequence[Entry | BadLine], *, again: bool = False) -> None:
         """Files need no word of it."""
 
     def close(self) -> None:
@@ -109,7 +109,7 @@ CHECKED: Final = 1000
 
 def check_list(urls: str, shape: Shape) -> None:
     """Look into the list, as far as that takes nothing from it. Raises ListError where it cannot be read."""
-    if urls == STDIN or is_remote(urls):
+    if urls == STDIN or is_url(urls):
         return
     for path in islice(members(urls) or [urls], CHECKED):
         if fingerprint(path) is not None:  # what is read from a pipe would be lost

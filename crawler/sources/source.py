@@ -91,8 +91,8 @@ class Source(Protocol):
         """
         ...
 
-    def ack(self, entries: Sequence[Entry | BadLine]) -> None:
-        """The records of *entries* are on disk."""
+    def ack(self, entries: Sequence[Entry | BadLine], *, again: bool = False) -> None:
+        """The records of *entries* are on disk. again: they were before, and count once."""
         ...
 
     def close(self) -> None: ...
@@ -145,7 +145,7 @@ class FileSource:
                 raise
         return batch
 
-    def ack(self, entries: Sequence[Entry | BadLine]) -> None:
+    def ack(self, entries: Sequence[Entry | BadLine], *, again: bool = False) -> None:
         """A file needs no word of it: what is done is the ledger's to remember."""
 
     def close(self) -> None:

@@ -82,7 +82,10 @@ class Committer:
             return self._list_id
         if source not in self._lists:
             found = self._ledger.query("SELECT max(id) FROM lists WHERE path = ?", (source,))
-            self._lists[source] = found[0][0]
+            known = found[0][0]
+            if known is None:  # a shared list's: only its lines say which files there are
+                known = self._ledger.write("INSERT INTO lists (path) VALUES (?)", (source,))
+            self._lists[source] = known
         return self._lists[source]
 
     def _put(self, records: Sequence[Record]) -> bool:

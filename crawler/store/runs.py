@@ -44,13 +44,15 @@ class Start:
     """What a run is about. identity: the arguments that change what is fetched, as shown to people; None: not said.
 
     path: Plan.path. members: the files of a list of several, in order, each with its fingerprint. inside: it
-    lies in the output directory, which belongs to another list (failed.jsonl).
+    lies in the output directory, which belongs to another list (failed.jsonl). shared: others have lines of it, and
+    none of ours comes again.
     by_line: rows may be known by their line if the list is unchanged. redo: its canonical text; notes_changes:
     it is to say what has changed.
     """
 
     path: str
     inside: bool
+    shared: bool = False
     notes_changes: bool = False
     fingerprint: Fingerprint | None
     members: Mapping[str, Fingerprint | None] = field(default_factory=dict)
@@ -108,7 +110,7 @@ def begin(ledger: Ledger, start: Start) -> Begun:
         ledger.write("UPDATE runs SET redo_base = ? WHERE id = ?", (base, run))
         if start.notes_changes and not continues:
             ledger.write("DELETE FROM changes")
-        if not unchanged.issuperset(lists.values()):
+        if not start.shared and not unchanged.issuperset(lists.values()):
             _forget_derived(ledger, start, unchanged)
     return Begun(
         run=run, list_id=list_id, lists=lists, unchanged=unchanged, redo_base=base, last=last, continues=continues

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from crawler.secrets import names_in
-from crawler.sources import body_template, is_remote, url_template
+from crawler.sources import SharedAddress, body_template, is_remote, is_shared, url_template
 from crawler.values.kinds import Kind, text
 
 _REMOTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -17,7 +17,9 @@ _FORMAT: Final = re.compile(r"(?:txt|csv|tsv|jsonl|curl)(?:\.(?:gz|bz2|xz|zst))?
 
 def _urls(value: object) -> str:
     urls = text(os.fspath(value) if isinstance(value, os.PathLike) else value)
-    if _REMOTE.match(urls) and not is_remote(urls):
+    if is_shared(urls):
+        SharedAddress.of(urls)
+    elif _REMOTE.match(urls) and not is_remote(urls):
         raise ValueError(f"not yet: {urls.partition(':')[0]}")
     return urls
 
@@ -71,7 +73,9 @@ def _method(value: object) -> str:
 
 
 METHOD: Final = Kind(_method, "an HTTP method, such as POST")
-URLS: Final = Kind(_urls, "a list: its path, a folder or pattern of lists, an https: URL, or - for the standard input")
+URLS: Final = Kind(
+    _urls, "a list: its path, a folder or pattern of lists, an https: or redis: URL, or - for the standard input"
+)
 FORMAT: Final = Kind(_format, "txt, csv, tsv, jsonl or curl, each also with .gz, .bz2, .xz or .zst; or parquet")
 TEMPLATE: Final = Kind(_template, "a URL with columns in braces, such as https://api.example/items/{id}")
 DATA: Final = Kind(_data, 'a body with columns in braces, such as {"id": {id}}, or @FILE that holds one')

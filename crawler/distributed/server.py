@@ -1,0 +1,195 @@
+"""Redis itself: a connection, what to do when it is gone, and the shared list's few commands in plain values."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from crawler.amounts import duration
+from crawler.distributed.scripts import ACKNOWLEDGE, ADD, BEAT, CLAIM, FIELD, GROUP, LEAVE, STANDING, Keys
+from crawler.exceptions import ListError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from crawler.sources import SharedAddress
+
+logger = logging.getLogger("apifetch")
+
+PASSWORD: Final = "REDISCLI_AUTH"  # noqa: S105  # the name of a variable, redis-cli's own
+"""Where the password may stand instead of the URL, which other users of the computer see in the list of processes."""
+
+SILENCE_S: Final = 10.0
+"""Without an answer for so long, Redis is gone. The longest that a command here waits of itself is BLOCK_S."""
+
+BLOCK_S: Final = 1.0
+"""How long a worker with nothing to do waits in Redis for the next entry, before it looks at all else."""
+
+AGAIN_S: Final = 0.5
+"""How often we ask whether Redis is back."""
+
+Drawn = list[tuple[bytes, bytes | None]]
+"""Entries: id and envelope; None: it is no longer in the list."""
+
+
+class GoneError(Exception):
+    """Redis does not answer, or not yet."""
+
+
+class Standing(NamedTuple):
+    """left: entries not acknowledged; mine: those of them that are this worker's."""
+
+    is_closed: bool
+    left: int
+    mine: int
+
+
+class Server:
+    """One list of one Redis. Any thread may call any method.
+
+    All raise GoneError, and ListError where waiting would not help: the list is gone, or we may not.
+    """
+
+    def __init__(self, address: SharedAddress, *, ca_file: str | None = None) -> None:
+        """Raises ListError without the package; connects to nothing yet."""
+        try:
+            import redis  # noqa: PLC0415  # optional, and 0.1 s
+            from redis.backoff import NoBackoff  # noqa: PLC0415
+            from redis.retry import Retry  # noqa: PLC0415
+        except ImportError as exc:
+            raise ListError(f"{address}: needs redis, which is not installed: pip install 'redis>=8,<9'") from exc
+        self.address = address
+        self._keys = Keys.of(address.name)
+        self._gone: tuple[type[Exception], ...] = (redis.ConnectionError, redis.TimeoutError, OSError)
+        self._refused = redis.AuthenticationError  # a ConnectionError, but waiting does not help
+        self._error = redis.RedisError
+        tls: dict[str, Any] = {"ssl": True, "ssl_ca_certs": ca_file} if address.tls else {}
+        self._redis: Any = redis.Redis(
+            host=address.host, port=address.port, db=address.db, username=address.user,
+            password=address.password or os.environ.get(PASSWORD), protocol=2, socket_timeout=SILENCE_S,
+            socket_connect_timeout=SILENCE_S, socket_keepalive=True, retry=Retry(NoBackoff(), 0), **tls,
+        )  # fmt: skip
+        self._gone_s: float | None = None
+        self._telling = threading.Lock()
+
+    def begin(self) -> None:
+        """Have the list there, maybe empty. Raises ListError when Redis cannot be asked at all."""
+        try:
+            self._ask(self._begin)
+        except GoneError as exc:
+            raise ListError(f"{self.address}: Redis cannot be reached ({exc})") from exc
+
+    def _begin(self) -> None:
+        try:
+            self._redis.xgroup_create(self._keys.stream, GROUP, id="0", mkstream=True)
+        except self._error as exc:
+            if not str(exc).startswith("BUSYGROUP"):
+                raise
+
+    # The list
+
+    def add(self, entries: Sequence[tuple[bytes, bytes]]) -> int | None:
+        """Add entries, name and envelope, that were never there. Gives how many; None: some were, and it is closed."""
+        arguments = [part for entry in entries for part in entry]
+        added = int(self._run(ADD, [*self._keys[:3]], [FIELD, *arguments]))
+        return None if added < 0 else added
+
+    def close_list(self, closed: bool) -> None:
+        """Say that nothing more will come, or that it may again."""
+        if closed:
+            self._ask(lambda: self._redis.hset(self._keys.state, "closed", 1))
+        else:
+            self._ask(lambda: self._redis.hdel(self._keys.state, "closed"))
+
+    def total(self) -> int:
+        """How many entries there ever were."""
+        return int(self._ask(lambda: self._redis.scard(self._keys.names)))
+
+    def standing(self, worker: str = "") -> Standing:
+        closed, left, mine = self._run(STANDING, [self._keys.stream, self._keys.state], [GROUP, worker])
+        return Standing(bool(closed), left, mine)
+
+    # A worker's
+
+    def beat(self, worker: str, lease_s: float) -> None:
+        """Tell the others that the worker is alive, for so long."""
+        self._run(BEAT, [self._keys.workers], [worker, round(lease_s * 1000)])
+
+    def draw(self, worker: str, most: int, *, block_s: float) -> Drawn:
+        """Up to *most* new entries, as soon as there is one; [] when none came in time."""
+        return self._read(worker, ">", most, block_ms=max(1, round(block_s * 1000)))
+
+    def held(self, worker: str, most: int, after: bytes) -> Drawn:
+        """Entries that Redis gave to this worker, in their order, from one on."""
+        return self._read(worker, after, most)
+
+    def _read(self, worker: str, after: str | bytes, most: int, block_ms: int | None = None) -> Drawn:
+        found = self._ask(
+            lambda: self._redis.xreadgroup(GROUP, worker, {self._keys.stream: after}, count=most, block=block_ms)
+        )
+        return [(id_, fields.get(FIELD, b"") if fields else None) for id_, fields in found[0][1]] if found else []
+
+    def claim(self, worker: str, most: int, *, left_only: bool) -> Drawn:
+        """Some of the entries of a worker that is dead, or has left. left_only: of those alone."""
+        found = self._run(CLAIM, [self._keys.stream, self._keys.workers], [GROUP, worker, most, int(left_only)])
+        return [(id_, dict(zip(fields[::2], fields[1::2], strict=True)).get(FIELD, b"")) for id_, fields in found]
+
+    def acknowledge(self, ids: Sequence[bytes]) -> None:
+        """Take entries out of the list: their records are durable."""
+        self._run(ACKNOWLEDGE, [self._keys.stream], [GROUP, *ids])
+
+    def leave(self, worker: str) -> None:
+        """Give back what the worker holds."""
+        self._run(LEAVE, [self._keys.stream, self._keys.workers], [GROUP, worker])
+
+    def up_s(self) -> float:
+        """How long Redis has been running."""
+        return float(self._ask(lambda: self._redis.info("server"))["uptime_in_seconds"])
+
+    def disconnect(self) -> None:
+        self._redis.close()
+
+    # Asking
+
+    def _run(self, script: str, keys: Sequence[str], arguments: Sequence[Any]) -> Any:
+        return self._ask(lambda: self._redis.eval(script, len(keys), *keys, *arguments))
+
+    def _ask(self, what: Callable[[], Any]) -> Any:
+        try:
+            answer = what()
+        except self._refused as exc:
+            raise ListError(f"{self.address}: Redis refuses us: {exc}") from exc
+        except self._gone as exc:
+            self._tell_gone(exc)
+            raise GoneError(str(exc)) from exc
+        except self._error as exc:
+            if str(exc).startswith(("LOADING", "MASTERDOWN", "READONLY", "CLUSTERDOWN", "TRYAGAIN", "BUSY ")):
+                self._tell_gone(exc)
+                raise GoneError(str(exc)) from exc
+            raise ListError(f"{self.address}: {_meaning(str(exc))}") from exc
+        if self._gone_s is not None:
+            self._tell_back()
+        return answer
+
+    def _tell_gone(self, exc: Exception) -> None:
+        with self._telling:
+            if self._gone_s is None:
+                self._gone_s = time.monotonic()
+                logger.warning("Redis does not answer (%s): waiting for it, and going on with what is here", exc)
+
+    def _tell_back(self) -> None:
+        with self._telling:
+            if self._gone_s is not None:
+                logger.info("Redis answers again, after %s", duration(time.monotonic() - self._gone_s))
+                self._gone_s = None
+
+
+def _meaning(error: str) -> str:
+    if "NOGROUP" in error:
+        return "the list is no longer there: fill it again with scrapy enqueue"
+    if error.startswith("OOM"):
+        return f"Redis has no memory left ({error})"
+    return f"Redis refuses: {error}"

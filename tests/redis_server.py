@@ -1,0 +1,77 @@
+"""A real redis-server on a free port, with an append-only file in a folder of its own; killed and started again."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PROGRAM: Final = shutil.which("redis-server")
+
+needs_redis = pytest.mark.skipif(PROGRAM is None, reason="redis-server is not installed (apt install redis-server)")
+
+TRIES: Final = 5  # somebody else may take the port that was free a moment ago
+
+
+class RedisServer:
+    """A context. password: what clients have to say."""
+
+    def __init__(self, folder: Path, *, password: str | None = None) -> None:
+        self._folder = folder
+        self._password = password
+        self.port = 0
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        for _ in range(TRIES):
+            with closing(socket.socket()) as free:
+                free.bind(("127.0.0.1", 0))
+                self.port = free.getsockname()[1]
+            if self._starts():
+                return self
+        raise RuntimeError("redis-server does not start")
+
+    def __exit__(self, *exc: object) -> None:
+        self.kill()
+
+    def url(self, name: str = "items") -> str:
+        return f"redis://127.0.0.1:{self.port}/0/{name}"
+
+    def kill(self) -> None:
+        """End it with SIGKILL, if it runs."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
+    def start(self) -> None:
+        """Have it back on its port, with what its file holds."""
+        if not self._starts():
+            raise RuntimeError("redis-server does not come back")
+
+    def client(self) -> Any:
+        import redis  # noqa: PLC0415  # optional
+
+        return redis.Redis(port=self.port, password=self._password, protocol=2)
+
+    def _starts(self) -> bool:
+        assert PROGRAM is not None
+        auth = ["--requirepass", self._password] if self._password else []
+        self._process = subprocess.Popen(
+            [PROGRAM, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder),
+             "--appendonly", "yes", "--save", "", "--daemonize", "no", *auth],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        assert self._process.stdout is not None
+        for line in self._process.stdout:  # until it is ready, or ends
+            if "Ready to accept connections" in line:
+                return True
+        self.kill()
+        return False
