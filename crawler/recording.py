@@ -47,6 +47,8 @@ class Recording:
         self._ended = asyncio.Event()
         self._uncommitted: set[asyncio.Event] = set()
         self.no_calls: dict[tuple[str | int | None, ...], Record] = {}
+        self.waiting_bytes = 0
+        """Of bodies that have arrived and wait for something before they are handed in: to be decoded."""
         self.overhear: Callable[[Record], None] | None = None
         """Told of each record when it is handed in: for who cannot wait until it is durable, as all others should."""
         self._listeners: list[tuple[Callable[[Record], None], Callable[[], None]]] = []
@@ -85,8 +87,8 @@ class Recording:
         return self.error is None and not self._writer.full
 
     def queued_bytes(self) -> int:
-        """Bytes that are handed in and not on disk yet."""
-        return self._writer.queued_bytes
+        """Bytes that have arrived and are not on disk yet, those of downloads that run left out."""
+        return self._writer.queued_bytes + self.waiting_bytes
 
     async def room(self) -> None:
         """Wait until the writer has caught up."""

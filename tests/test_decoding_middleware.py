@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import gzip
 import hashlib
 import json
 import os
 import sys
 import threading
+import weakref
 import zlib
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Final
@@ -380,3 +382,27 @@ def test_what_a_crawl_records_is_the_whole_body_or_why_not(api: ApiServer, crawl
     assert ["Accept-Encoding", "gzip"] in echo["body"]["headers"]
     kept = json.loads((result.out / rows[urls["damaged"]]["location"]).read_bytes())
     assert base64.b64decode(kept["base64"]) == DAMAGED
+
+
+@pytest.mark.parametrize("body", [CUT, gzip.compress(os.urandom(2 * INLINE_CODED_BYTES))[:-1], BOMB])
+def test_an_error_that_is_done_with_holds_no_body(body: bytes) -> None:
+    """Frames and errors that hold each other would keep it until the collector comes by: gigabytes, in a bad hour."""
+    by = middleware(RETRY_ENABLED=False, DOWNLOAD_MAXSIZE=MIB)
+
+    def failed() -> weakref.ref[Response]:
+        response = coded(body)
+        try:
+            passed(response, by=by)
+        except CallError as exc:
+            exc.__traceback__ = None  # as the spider does
+        return weakref.ref(response)
+
+    gc.collect()
+    gc.disable()
+    try:
+        left = failed()
+        for thread in decoders():
+            thread.join()
+        assert left() is None
+    finally:
+        gc.enable()

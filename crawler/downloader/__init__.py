@@ -87,7 +87,10 @@ class LeanDownloader(Downloader):
         run = getattr(self.crawler.spider, "run", None)
         if run is not None:
             run.traffic.left(request)
-        done(result)
+        try:
+            done(result)
+        finally:
+            del result  # a Failure holds this frame, and would be held by it: the body with it, until gc comes by
 
     # The middlewares' hooks, in Scrapy's order
 

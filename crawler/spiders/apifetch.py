@@ -205,6 +205,7 @@ class ApiFetchSpider(Spider):
         response = getattr(exc, "response", None)
         record = make_record(ticket, request, outcome, response=response, error=error)
         if ticket.errback is None:
+            exc.__traceback__ = None  # its frames hold the error and the body, and would until gc comes by
             return (record,)
         return self._parsed(record, getattr(self, ticket.errback), failure, {})
 

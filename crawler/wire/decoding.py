@@ -73,17 +73,17 @@ def decode(body: bytes, codings: Sequence[str], *, max_bytes: int) -> bytes:
 
 
 def _undone(body: bytes, coding: str, max_bytes: int) -> bytes:
-    whole = BytesIO()  # hands its buffer over; joining the pieces would hold them twice
     try:
-        for piece in _pieces(body, *_CODINGS[coding]):
-            whole.write(piece)
-            if 0 < max_bytes < whole.tell():
-                raise TooLargeError(f"{coding}: more than {max_bytes} bytes decoded")
+        with BytesIO() as whole:  # hands its buffer over, and holds it no longer than this: an error's traceback would
+            for piece in _pieces(body, *_CODINGS[coding]):
+                whole.write(piece)
+                if 0 < max_bytes < whole.tell():
+                    raise TooLargeError(f"{coding}: more than {max_bytes} bytes decoded")
+            return whole.getvalue()
     except (zlib.error, brotli.error, zstd.ZstdError) as exc:
         raise DecodeError(f"{coding}: {exc}") from exc
     except EOFError:
         raise TruncatedError(f"{coding}: the body of {len(body)} bytes ends before the stream does") from None
-    return whole.getvalue()
 
 
 # A part (a gzip member, a zstd frame, a whole stream of the others) is undone by a generator of decoded pieces. It is

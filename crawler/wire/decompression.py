@@ -92,11 +92,17 @@ class DecodingMiddleware:
     async def _decode_aside(
         self, request: Request, response: Response, work: Callable[[], bytes]
     ) -> Request | Response:
+        run, waiting_bytes = getattr(self._crawler.spider, "run", None), len(response.body)
+        if run is not None:
+            run.recording.waiting_bytes += waiting_bytes  # else all workers' bodies could be here, beside the budget
         try:
             async with self._places:
                 body = await _in_daemon_thread(work)
         except CallError as exc:
             return self._failed(request, response, exc)
+        finally:
+            if run is not None:
+                run.recording.waiting_bytes -= waiting_bytes
         return self._decoded(response, body)
 
     def _decoded(self, response: Response, body: bytes) -> Response:
@@ -128,23 +134,28 @@ async def _in_daemon_thread(work: Callable[[], bytes]) -> bytes:
     """What *work* returns or raises. A daemon, and no executor's thread: those outlive SIGTERM."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[bytes] = loop.create_future()
+    threading.Thread(target=_run, args=(work, loop, done), name="apifetch-decoder", daemon=True).start()
+    try:
+        return await done
+    finally:
+        del done  # an error's traceback holds the frames here; held by them, it would keep the body until gc comes by
 
-    def settle(result: bytes | Exception) -> None:
-        if done.done():  # cancelled: nobody waits any more
-            return
-        if isinstance(result, Exception):
-            done.set_exception(result)
-        else:
-            done.set_result(result)
 
-    def run() -> None:
-        result: bytes | Exception
-        try:
-            result = work()
-        except Exception as exc:  # noqa: BLE001  # it is raised where the body is awaited
-            result = exc
-        with suppress(RuntimeError):  # the loop is closed
-            loop.call_soon_threadsafe(settle, result)
+def _run(work: Callable[[], bytes], loop: asyncio.AbstractEventLoop, done: asyncio.Future[bytes]) -> None:
+    result: bytes | Exception
+    try:
+        result = work()
+    except Exception as exc:  # noqa: BLE001  # it is raised where the body is awaited
+        result = exc
+    with suppress(RuntimeError):  # the loop is closed
+        loop.call_soon_threadsafe(_settle, done, result)
+    del result, done  # as above
 
-    threading.Thread(target=run, name="apifetch-decoder", daemon=True).start()
-    return await done
+
+def _settle(done: asyncio.Future[bytes], result: bytes | Exception) -> None:
+    if done.done():  # cancelled: nobody waits any more
+        return
+    if isinstance(result, Exception):
+        done.set_exception(result)
+    else:
+        done.set_result(result)

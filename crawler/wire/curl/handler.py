@@ -198,7 +198,7 @@ class CurlDownloadHandler(BaseDownloadHandler):
     def _make(self, request: Request, transfer: Transfer, handle: pycurl.Curl, flags: list[str] | None) -> Response:
         head = transfer.head
         chunks = transfer.chunks
-        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        body = bytes(chunks[0]) if len(chunks) == 1 else b"".join(chunks)
         response = self._class(head, request.url, body)(
             url=request.url,
             status=head.status,

@@ -32,6 +32,13 @@ PAUSE: Final = 0x10000001  # CURL_WRITEFUNC_PAUSE: the same piece again, later
 DATA_LOSS: Final = (18, 56, 92)
 """Codes after which what has come may be asked for with DOWNLOAD_FAIL_ON_DATALOSS=False: cut, or broken off."""
 
+SMALL_BYTES: Final = 1024
+"""A piece that is smaller than this joins the one before: a byte as an object takes 50, and a server may send every
+byte as a chunk of its own."""
+
+JOINED_BYTES: Final = 64 * 1024
+"""How large they grow together: what is added costs a copy now and then."""
+
 NO_BODY: Final = frozenset({204, 304})
 """Statuses whose Content-Length, if there is one, says nothing of what follows (RFC 9112, section 6.3)."""
 
@@ -75,7 +82,7 @@ class Transfer:
         self._head: Head | None = None
         self._announced: int | None = None  # Content-Length, once a body has begun
         self.lines: list[bytes] = []
-        self.chunks: list[bytes] = []
+        self.chunks: list[bytes | bytearray] = []
         self.size = 0
         self.attempt: Attempt | None = None  # to be connected; None while a kept connection serves
         self.stop: StopDownload | None = None
@@ -130,7 +137,10 @@ class Transfer:
         flow = self._flow
         if flow.held_bytes > flow.few_bytes and not first and not flow.may_go_on(self):
             return PAUSE
-        self.chunks.append(chunk)
+        if first or len(chunk) >= SMALL_BYTES:
+            self.chunks.append(chunk)
+        else:
+            self._join(chunk)
         self.size += len(chunk)
         flow.held_bytes += len(chunk)
         if first and not self._announced_fits():
@@ -143,6 +153,13 @@ class Transfer:
         if self._listens[1] and self._told(signals.bytes_received, data=chunk):
             return ABORT
         return None
+
+    def _join(self, chunk: bytes) -> None:
+        last = self.chunks[-1]
+        if isinstance(last, bytearray) and len(last) < JOINED_BYTES:
+            last += chunk
+        else:
+            self.chunks.append(bytearray(chunk))
 
     def _announced_fits(self) -> bool:
         head = self._try_head()
