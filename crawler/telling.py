@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Final, Self, TextIO
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
 RENEWED_S: Final = 0.1
@@ -14,6 +14,11 @@ RENEWED_S: Final = 0.1
 
 LINE_S: Final = 30.0
 """Between lines where nobody watches: in a log a day is 2,880 of them."""
+
+
+def is_for_people(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    """Whether somebody looks at it, on a terminal that can move its cursor."""
+    return stream.isatty() and environ.get("TERM") != "dumb"
 
 
 class Telling:

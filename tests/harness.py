@@ -225,6 +225,14 @@ class Crawl:
         self._started.append(running)
         return running
 
+    def start_scrapy(self, *words: object, out: str) -> Running:
+        """Another command of `scrapy`, started. out: the output directory, relative to the folder."""
+        environment = self._environment(self.cwd, "crawler.settings")
+        texts = [str(word) for word in words]
+        running = self._run(texts, (), cwd=self.cwd, env=environment, stdin=subprocess.DEVNULL, out=self.cwd / out)
+        self._started.append(running)
+        return running
+
     def scrapy(self, *words: object, stdin: bytes = b"", **env: str) -> subprocess.CompletedProcess[bytes]:
         """Another command of `scrapy`, to its end."""
         done = subprocess.run(

@@ -46,6 +46,7 @@ VALID = {
     "APIFETCH_HTTP_HANDLER": "package.Handler", "APIFETCH_HTTP": "1.1", "APIFETCH_CONNECT_S": "3",
     "APIFETCH_STALL_S": "0", "APIFETCH_CA_FILE": "ca.pem", "APIFETCH_CLIENT_CERT": "me.pem",
     "APIFETCH_CLIENT_KEY": "me.key", "APIFETCH_PROGRESS": "off", "APIFETCH_PROGRESS_S": "5",
+    "APIFETCH_METRICS_S": "1",
     "APIFETCH_WORKERS_MAX": "50", "APIFETCH_SHARED_RATE": "off", "APIFETCH_LEASE_S": "5",
 }  # fmt: skip
 """For everything, a value that is not the default."""
@@ -145,6 +146,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
         "APIFETCH_CLIENT_KEY": "None",
         "APIFETCH_PROGRESS": "auto",
         "APIFETCH_PROGRESS_S": "30.0",
+        "APIFETCH_METRICS_S": "10.0",
     }
 
 

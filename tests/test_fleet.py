@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from crawler.fleet import Part, gathering, parts_of
+from crawler.fleet import Fleet, Look, Part, gathering, parts_of
 from crawler.fleet.cores import cores
 from crawler.fleet.shares import most_parts, shares
+from crawler.fleet.sums import Sums
 from crawler.fleet.verdicts import DEATHS, Verdict, judge, wait_s, worst
+from crawler.meter import Limit, Progress
+from crawler.meter import Verdict as Verdict_
+from crawler.meter.metrics import metrics_text
 from crawler.values import AtMost
 
 if TYPE_CHECKING:
@@ -120,3 +126,79 @@ def test_without_control_groups_they_are_those_of_the_process(tmp_path: Path) ->
     found, why = cores(tmp_path / "none", tmp_path)
     assert found >= 1
     assert why.startswith("this process may use")
+
+
+def written(began_s: float, *, calls: int, ok: int, at_s: float = 200.0, left_s: float | None = None) -> Look:
+    at = Progress(name="l 1/2", ok=ok, total=50, is_estimate=False, calls=calls, bytes=10 * calls, in_flight=2, limit=3,
+                  left_s=left_s, why=Verdict_(limit=Limit.RATE, share=1.0, sentence=""))  # fmt: skip
+    text = metrics_text(
+        at, list_name='l "1/2"', began_s=began_s, wall_s=at_s, exit_code=None, rests=0, files=0, refused=0,
+        statuses={200: ok}, outcomes={"ok": ok, "timeout": 1, "invalid": 1, "duplicate": 2, "erased": 4},
+        latency={100: calls}, latency_ms=9,
+    )  # fmt: skip
+    return Look(metrics=text)
+
+
+def test_parts_add_up_to_one_progress() -> None:
+    sums = Sums("l", 2, wall_s=100.0)
+    stale = written(50.0, calls=999, ok=9, at_s=99.0)
+    early = sums.see([stale, Look()], now_s=0.0)
+    assert (early.calls, early.total, early.done) == (0, None, 0)
+    at = sums.see([written(150.0, calls=30, ok=20), written(151.0, calls=10, ok=7, left_s=9.0)], now_s=10.0)
+    assert (at.ok, at.failed, at.duplicate, at.total, at.is_estimate) == (27, 4, 4, 100, False)
+    assert (at.calls, at.calls_per_s, at.bytes, at.bytes_per_s) == (40, 4.0, 400, 40.0)
+    assert (at.in_flight, at.limit, at.left_s) == (4, 6, 9.0)
+    assert at.p50_ms is not None
+    assert 50 <= at.p50_ms <= 100
+    assert at.why is not None
+    assert at.why.sentence == "In the way, of 2 of 2 parts: your rate"
+
+
+def test_a_part_that_was_started_again_goes_on_counting() -> None:
+    sums = Sums("l", 1, wall_s=100.0)
+    sums.see([written(150.0, calls=30, ok=20)], now_s=0.0)
+    sums.see([written(160.0, calls=5, ok=25)], now_s=1.0)
+    at = sums.see([written(160.0, calls=6, ok=26)], now_s=2.0)
+    assert (at.calls, at.ok) == (36, 26)
+    assert sums.see([Look(exit_code=0)], now_s=3.0).in_flight == 0
+
+
+class Scripted:
+    """An engine whose parts end as it is told, one start after the other."""
+
+    def __init__(self, *ends: Look) -> None:
+        self.ends = list(ends)
+        self.stops: list[bool] = []
+
+    async def start(self, part: Part) -> Scripted:  # noqa: ARG002  # an Engine
+        return self
+
+    async def look(self) -> Look:
+        return self.ends.pop(0)
+
+    async def stop(self, *, at_once: bool) -> None:
+        self.stops.append(at_once)
+
+
+def test_a_part_that_only_dies_is_left_and_one_that_gets_on_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crawler.fleet.verdicts.WAIT_S", 0.0)
+    monkeypatch.setattr("crawler.fleet.fleet.LOOK_S", 0.0)
+    said: list[str] = []
+    dead = Look(exit_code=-9)
+    fleet = Fleet([Part(out=Path())], Scripted(*[dead] * DEATHS), tell=said.append)
+    assert asyncio.run(fleet.run()) == 75
+    assert fleet.restarts == DEATHS - 1
+    assert said[-1] == f"the whole list killed by signal 9, {DEATHS} times in a row: it is left"
+
+    lives = [replace(written(1.0, calls=0, ok=n), exit_code=-9) for n in range(2 * DEATHS)]
+    fleet = Fleet([Part(out=Path())], Scripted(*lives, Look(exit_code=8)), tell=said.append)
+    assert asyncio.run(fleet.run()) == 8
+    assert fleet.restarts == 2 * DEATHS
+
+
+def test_what_all_would_come_to_stops_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crawler.fleet.fleet.LOOK_S", 0.0)
+    engine = Scripted(Look(exit_code=2), Look(), Look(exit_code=75))
+    fleet = Fleet([Part(out=Path())] * 2, engine, tell=lambda _: None)
+    assert asyncio.run(fleet.run()) == 2
+    assert engine.stops == [False]

@@ -113,6 +113,10 @@ SETTINGS: Final = (
         says="seconds between two of those lines",
     ),
     row(
+        "APIFETCH_METRICS_S", seconds(zero=False), default="10", setting="APIFETCH_METRICS_S",
+        says="seconds from one `metrics.prom` to the next: Prometheus asks every 15 s to a minute",
+    ),
+    row(
         "APIFETCH_RETRY_REJECTED", SWITCH, default="off", setting="APIFETCH_RETRY_REJECTED",
         says="`on`: what `expect` or `ok_if` reject is retried as a 500 is, before it is `rejected`",
     ),

@@ -6,8 +6,10 @@ Owns what is said on the command line. What each part is told, and what its end 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 from scrapy.commands import ScrapyCommand
@@ -17,7 +19,9 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
-    from crawler.fleet import Engine, Part
+    from crawler.fleet import Fleet
+    from crawler.fleet.sums import Sums
+    from crawler.fleet.watching import Watching
 
 
 class Command(ScrapyCommand):
@@ -90,22 +94,39 @@ class Command(ScrapyCommand):
         self, arguments: Mapping[str, str], values: Mapping[str, Any], count: int, opts: argparse.Namespace
     ) -> int:
         """Run the parts, then the whole; returns the exit code."""
-        from crawler.fleet import Part, gathering, parts_of  # noqa: PLC0415
+        from crawler.fleet import Fleet, Part, gathering, parts_of  # noqa: PLC0415
+        from crawler.fleet.closing import Sum, note  # noqa: PLC0415
         from crawler.fleet.processes import Processes, tell  # noqa: PLC0415
+        from crawler.fleet.sums import Sums  # noqa: PLC0415
         from crawler.fleet.verdicts import COMPLETE  # noqa: PLC0415
         from crawler.plan import output_directory  # noqa: PLC0415
+        from crawler.sources import list_name  # noqa: PLC0415
 
+        began_s, wall_s = time.monotonic(), time.time()
         settings = dict(text.partition("=")[::2] for text in opts.set)
+        if opts.loglevel:
+            settings["LOG_LEVEL"] = opts.loglevel
         out = output_directory(values["APIFETCH_URLS"], values["APIFETCH_OUT"])
         whole = Part(spider=opts.spider, out=out, arguments=arguments, settings=settings)
         engine = Processes(tell)
+        parts = parts_of(whole, values, count) if count > 1 else [whole]
+        sums = Sums(list_name(values["APIFETCH_URLS"]), count, wall_s=wall_s)
+        fleet = Fleet(parts, engine, tell=_say, show=_watching(sums, values, self.settings))
+        code = await _run(fleet)
         if count == 1:
-            return await _run([whole], engine)
-        code = await _run(parts_of(whole, values, count), engine)
-        if code not in COMPLETE:
-            _say(f"{out} is in parts; the same command again goes on")
             return code
-        return await _run([gathering(whole)], engine)
+        done = Sum(
+            processes=count, seconds=round(time.monotonic() - began_s, 3), calls=sums.calls, restarts=fleet.restarts
+        )
+        if code not in COMPLETE:
+            _say(f"{done}. {out} is in parts; the same command again goes on")
+            return code
+        _say("all parts are complete, and are brought together")
+        code = await _run(Fleet([gathering(whole)], engine, tell=_say))
+        if code in COMPLETE:
+            note(out, done)
+            _say(f"{done}")
+        return code
 
 
 def _say(line: str) -> None:
@@ -136,11 +157,22 @@ def _processes(said: str, values: Mapping[str, Any]) -> int:
     return count
 
 
-async def _run(parts: list[Part], engine: Engine) -> int:
-    """Run them to their end; Ctrl-C and SIGTERM stop them in good order, and at once the second time."""
-    from crawler.fleet import Fleet  # noqa: PLC0415
+def _watching(sums: Sums, values: Mapping[str, Any], settings: Any) -> Watching:
+    """A bar where somebody looks, by the same settings as that of one run."""
+    from crawler.fleet.watching import Watching  # noqa: PLC0415
+    from crawler.telling import is_for_people  # noqa: PLC0415
 
-    fleet = Fleet(parts, engine, tell=_say)
+    shows, bar = values["APIFETCH_PROGRESS"], None
+    is_seen = is_for_people(sys.stderr, os.environ) and not settings.get("LOG_FILE")
+    if shows == "bar" or (shows == "auto" and is_seen):
+        from crawler.bar import TerminalBar  # noqa: PLC0415  # 60 ms of imports, for terminals only
+
+        bar = TerminalBar(sys.stderr)
+    return Watching(sums, bar=bar, line_s=0.0 if shows == "off" else values["APIFETCH_PROGRESS_S"], tell=_say)
+
+
+async def _run(fleet: Fleet) -> int:
+    """Run it to its end; Ctrl-C and SIGTERM stop it in good order, and at once the second time."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, fleet.stop)

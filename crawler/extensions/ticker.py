@@ -21,6 +21,7 @@ from crawler.extensions.cpu import Cpu
 from crawler.extensions.told import ToldBar
 from crawler.meter.progress import line
 from crawler.store.exports import write_metrics
+from crawler.telling import is_for_people
 
 if TYPE_CHECKING:
     from scrapy import Spider
@@ -35,9 +36,6 @@ logger = logging.getLogger("apifetch")
 LOOK_S: Final = 0.25
 """How often it looks, and how often the bar changes at the most: faster than that nobody reads."""
 
-METRICS_S: Final = 10.0
-"""How often metrics.prom is written: Prometheus asks every 15 s to a minute."""
-
 
 class Bar(Protocol):
     """What shows the progress on a terminal."""
@@ -50,9 +48,10 @@ class Bar(Protocol):
 class Ticker:
     """Looks at the spider's run from its opening until the engine has stopped. line_s: 0 for no lines."""
 
-    def __init__(self, *, bar: Bar | None, line_s: float) -> None:
+    def __init__(self, *, bar: Bar | None, line_s: float, metrics_s: float) -> None:
         self._bar = bar
         self._line_s = line_s
+        self._metrics_s = metrics_s
         self._run: Run | None = None
         self._ticking: asyncio.Task[None] | None = None
         self._cpu = Cpu()
@@ -64,7 +63,8 @@ class Ticker:
         if not settings.get("APIFETCH_URLS"):
             raise NotConfigured  # no list: this spider is none of ours
         bar, shows = _bar(settings), settings["APIFETCH_PROGRESS"]
-        ticker = cls(bar=bar, line_s=0.0 if bar or shows == "off" else settings["APIFETCH_PROGRESS_S"])
+        line_s = 0.0 if bar or shows == "off" else settings["APIFETCH_PROGRESS_S"]
+        ticker = cls(bar=bar, line_s=line_s, metrics_s=settings["APIFETCH_METRICS_S"])
         crawler.signals.connect(ticker.spider_opened, signal=signals.spider_opened)
         crawler.signals.connect(ticker.spider_closed, signal=signals.spider_closed)
         crawler.signals.connect(ticker.engine_stopped, signal=signals.engine_stopped)
@@ -89,7 +89,7 @@ class Ticker:
                 line_s = now_s + self._line_s
                 logger.info("%s", line(gauges.progress(run, wall_s=time.time())))
             if now_s >= metrics_s and not self._is_over:
-                metrics_s = now_s + METRICS_S
+                metrics_s = now_s + self._metrics_s
                 self._write_metrics(run)
             await asyncio.sleep(LOOK_S)
 
@@ -111,17 +111,14 @@ class Ticker:
             self._bar.stop()
 
 
-def _is_for_people(settings: BaseSettings) -> bool:
-    """Whether somebody looks at the standard error output."""
-    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and not settings.get("LOG_FILE")
-
-
 def _bar(settings: BaseSettings) -> Bar | None:
     """Who shows it: the process that started this one, if it asked, or a terminal. None where lines will do."""
     if told := ToldBar.asked_for():
         return told
     shows = settings["APIFETCH_PROGRESS"]
-    if shows != "bar" and not (shows == "auto" and _is_for_people(settings)):
+    if shows != "bar" and not (
+        shows == "auto" and is_for_people(sys.stderr, os.environ) and not settings.get("LOG_FILE")
+    ):
         return None
     from crawler.bar import TerminalBar  # noqa: PLC0415  # 60 ms of imports, for terminals only
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from crawler.fleet.engine import Look
+from crawler.fleet.sums import records
 from crawler.fleet.verdicts import Verdict, judge, reason, wait_s, worst
 
 if TYPE_CHECKING:
@@ -24,7 +25,10 @@ LOOK_S: Final = 0.25
 
 @dataclass(slots=True)
 class _Member:
-    """job: None until it is started, at *start_s*. exit_code: None until it is over. deaths: in a row."""
+    """job: None until it is started, at *start_s*. exit_code: None until it is over.
+
+    deaths: in a row, without a record between them. done: records it had at the last of them.
+    """
 
     part: Part
     job: Job | None = None
@@ -32,10 +36,20 @@ class _Member:
     seen: Look = field(default_factory=Look)
     exit_code: int | None = None
     deaths: int = 0
+    done: int = 0
+
+
+class Show(Protocol):
+    """Who watches."""
+
+    def show(self, looks: Sequence[Look], *, is_stopping: bool) -> None: ...
+
+    def stop(self) -> None:
+        """All parts have ended, or an error ends the fleet."""
 
 
 class Fleet:
-    """Parts, and the engine that runs them. tell: says a line to whoever watches. show: gets all that a look saw."""
+    """Parts, and the engine that runs them. tell: says a line to whoever watches. show: gets what each look saw."""
 
     def __init__(
         self,
@@ -43,7 +57,7 @@ class Fleet:
         engine: Engine,
         *,
         tell: Callable[[str], None],
-        show: Callable[[Sequence[Look]], None] = lambda _: None,
+        show: Show | None = None,
     ) -> None:
         self._members = [_Member(part) for part in parts]
         self._engine = engine
@@ -72,11 +86,14 @@ class Fleet:
                 await self._stop_if_asked()
                 for member in self._members:
                     await self._step(member)
-                self._show([member.seen for member in self._members])
+                if self._show is not None:
+                    self._show.show([member.seen for member in self._members], is_stopping=self.is_stopping)
                 if all(member.exit_code is not None for member in self._members):
                     return worst(self.exit_codes)
                 await asyncio.sleep(LOOK_S)
         finally:
+            if self._show is not None:
+                self._show.stop()
             for member in self._members:  # of an error: nobody would look after them
                 if member.job is not None and member.exit_code is None:
                     await member.job.stop(at_once=False)
@@ -90,15 +107,14 @@ class Fleet:
             elif time.monotonic() >= member.start_s:
                 member.job = await self._engine.start(member.part)
             return
-        seen = await member.job.look()
-        if seen.metrics is not None and seen.metrics != member.seen.metrics and seen.exit_code is None:
-            member.deaths = 0
-        member.seen = seen
+        seen = member.seen = await member.job.look()
         if seen.exit_code is not None:
             self._end(member, seen.exit_code, seen.stop_reason)
 
     def _end(self, member: _Member, exit_code: int, stop_reason: str | None) -> None:
-        member.deaths += 1
+        done = records(member.seen.metrics or "")
+        member.deaths = member.deaths + 1 if done <= member.done else 1
+        member.done = max(done, member.done)
         verdict = Verdict.END if self.is_stopping else judge(exit_code, stop_reason, deaths=member.deaths)
         if verdict is Verdict.AGAIN:
             member.job, member.start_s = None, time.monotonic() + wait_s(member.deaths)

@@ -55,6 +55,7 @@ def metrics_text(
     add("records", "gauge", "Lines and pages by what became of them, of this run and earlier ones.",
         *(({"outcome": outcome}, count) for outcome, count in sorted(outcomes.items())))  # fmt: skip
     one("records_total", "gauge", "All lines and pages; absent while nobody knows.", at.total)
+    one("records_total_estimated", "gauge", "1 while records_total may still change.", at.is_estimate)
     one("records_left", "gauge", "Lines and pages without a record; absent while nobody knows.", at.left)
     one("time_left_seconds", "gauge", "Time that the rest will take at the present speed.", at.left_s)
     one("calls_total", "counter", "Calls of this run, retries included.", at.calls)
