@@ -143,7 +143,7 @@ class Run:
         self.tally.elsewhere = 0 if plan.shard.is_part else None
         orders = Orders(
             plan.durability, self.begun.run, self.begun.list_id, plan.raw, plan.levels, packed=plan.packed,
-            changes=plan.redo.conditional, ledger=plan.shard.file(NAME),
+            changes=plan.redo.conditional, inside=self.inside, ledger=plan.shard.file(NAME),
         )  # fmt: skip
         self.recording = Recording(
             self._place, orders, hide=self._hide, acknowledged=self._acknowledge, on_disk_error=self._on_disk_error

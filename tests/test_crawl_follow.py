@@ -24,7 +24,8 @@ class Follower(ApiFetchSpider):
             if page["next"]:
                 yield response.follow(page["next"], callback=self.parse_page, cb_kwargs={"above": [page["page"]]})
         elif "/items/away" in response.url:
-            yield response.follow(response.url.replace("127.0.0.1", "localhost").replace("/items/away", "/echo/away"))
+            away = response.url.replace("127.0.0.1", "localhost").replace("/items/away", "/echo/away")
+            yield response.follow(away, meta=response.meta)
             yield response.follow("/echo/home")
         elif "/items/fork" in response.url:
             for path in ("/items/a", "/items/b", "/items/a", "/fail/c?times=1", "/items/d?q=%7e#x"):
@@ -82,12 +83,13 @@ def test_a_chain_of_pages_is_followed_with_its_arguments(api: ApiServer, crawl: 
 
 
 def test_a_link_to_another_origin_takes_no_headers_and_params_there(api: ApiServer, crawl: Crawl) -> None:
-    """Unless `hosts` names it."""
+    """Unless `hosts` names it. What became of the page, a redirect here, is not the next one's."""
     how = {**follower(crawl), "headers": '{"X-Mine": "mine"}', "params": '{"pin": "mine"}', "save": "raw"}
     found = []
     for out, hosts in (("bare", None), ("named", f"{api.netloc},{api.netloc.replace('127.0.0.1', 'localhost')}")):
-        result = crawl([api.url("/items/away")], out=out, hosts=hosts, **how)
+        result = crawl([api.url("/redirect/1?to=/items/away")], out=out, hosts=hosts, **how)
         audit(result, 0)
+        assert [row["redirects"] for row in result.rows()] == [1, 0, 0]
         calls = [json.loads(path.read_bytes()) for path in result.files()]
         found.append({call["target"]: dict(call["headers"]).get("X-Mine") for call in calls if "target" in call})
     bare, named = found

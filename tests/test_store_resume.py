@@ -382,6 +382,15 @@ def test_an_unfinished_redo_is_continued_until_it_is_finished(ledger: Ledger, re
     assert (fourth.continues, fourth.redo_base) == (False, fourth.run)
 
 
+def test_a_redo_of_the_failed_lines_does_not_end_that_of_their_list(ledger: Ledger) -> None:
+    first = begin(ledger, "failed")  # killed
+    part = begin(ledger, "failed", path="/out/failed.jsonl", inside=True)
+    assert not part.continues
+    end(ledger, part.run)
+    again = begin(ledger, "failed")
+    assert (again.continues, again.redo_base) == (True, first.run)
+
+
 @pytest.mark.parametrize("redo", ["none", "retryable"])
 def test_what_failed_up_to_now_may_be_retried_by_every_run(ledger: Ledger, redo: str) -> None:
     begin(ledger, redo)

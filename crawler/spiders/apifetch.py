@@ -221,7 +221,7 @@ class ApiFetchSpider(Spider):
                     if item is not record:
                         items.append(no_record(item))
                     continue
-                page = child_of(item, record, self)
+                page = child_of(item, result.request, record, self)
                 page.request_meta = {**page.request_meta, **bounds(item, result.request, record, self)}
                 child = self._checked(self.run.follow(page))
                 if isinstance(child, Ticket):

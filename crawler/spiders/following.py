@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from scrapy.exceptions import UnsupportedURLSchemeError
 
 from crawler.exceptions import ArgumentError, BadURLError
-from crawler.items import REACH, STRANGER, TICKET, Entry, Record, Ticket
+from crawler.items import HOST, REACH, STRANGER, TICKET, Entry, Record, Ticket
 from crawler.secrets import mask_url
 from crawler.sources import check_url
 
@@ -24,8 +24,15 @@ RECORD = "record"
 """`response.meta` key under which `parse` finds the Record of the response."""
 
 
-OURS = frozenset({TICKET, RECORD, REACH, STRANGER, "verbatim_url"})
-"""Keys of `request.meta` that a page does not hand on as they are, when its own meta is given to the next one."""
+OWN = frozenset({
+    RECORD, "verbatim_url", "redirect_times", "redirect_ttl", "redirect_urls", "redirect_reasons", "retry_times",
+    "download_latency",
+})  # fmt: skip
+"""Keys of `request.meta` that tell what became of one call: not handed on with a page's meta, and neither is what
+begins with TICKET, the name of ours."""
+
+FILLED_IN = frozenset({HOST, "proxy", "_auth_proxy", "download_timeout"})
+"""Those that a user may set, and that are filled in on the way where nobody has: then they are the page's alone."""
 
 
 async def outputs(result: Any) -> AsyncIterator[Any]:
@@ -48,8 +55,8 @@ def no_record(item: Any) -> Any:
     return item
 
 
-def child_of(request: Request, record: Record, spider: Spider) -> Ticket:
-    """The ticket of a request that a page leads to. Raises ArgumentError for what JSON cannot hold."""
+def child_of(request: Request, page: Request, record: Record, spider: Spider) -> Ticket:
+    """The ticket of a request that *page* leads to. Raises ArgumentError for what JSON cannot hold."""
     try:
         target = check_url(request.url)
     except BadURLError as exc:
@@ -63,7 +70,7 @@ def child_of(request: Request, record: Record, spider: Spider) -> Ticket:
         url=request.url, target=target.target, authorization=target.authorization, line=None,
         method=request.method, headers=headers, body=request.body,
     )  # fmt: skip
-    meta = {name: value for name, value in request.meta.items() if name not in OURS}
+    meta = _handed_on(request, page, record)
     for name, value in (("cb_kwargs", request.cb_kwargs), ("meta", meta)):
         _require_json(name, value)
     return Ticket(
@@ -71,6 +78,18 @@ def child_of(request: Request, record: Record, spider: Spider) -> Ticket:
         callback=_method_name(spider, request.callback), errback=_method_name(spider, request.errback),
         cb_kwargs=request.cb_kwargs, request_meta=meta,
     )  # fmt: skip
+
+
+def _handed_on(request: Request, page: Request, record: Record) -> dict[str, Any]:
+    """What of a request's meta is its own, where it was made with `meta=response.meta`."""
+    given = record.ticket.request_meta if record.ticket is not None else {}
+    return {
+        name: value
+        for name, value in request.meta.items()
+        if name not in OWN
+        and not name.startswith(TICKET)
+        and not (name in FILLED_IN and name not in given and value == page.meta.get(name))
+    }
 
 
 def bounds(child: Request, page: Request, record: Record, spider: ApiFetchSpider) -> dict[str, Any]:

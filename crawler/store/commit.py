@@ -30,12 +30,18 @@ Note: TypeAlias = Callable[[Ledger], None]
 """A statement for the ledger that is no record: it joins the next commit."""
 
 
+_FILE_OF_SEVERAL: Final = "SELECT path FROM lists WHERE id = ? AND NOT EXISTS (SELECT 1 FROM runs WHERE list = ?)"
+
+
 class Committer:
-    """Commits for one run. raw: bodies alone instead of envelopes. lines: envelopes of one line. changes: note them."""
+    """Commits for one run. raw: bodies alone instead of envelopes. lines: envelopes of one line. changes: note them.
+
+    inside: the list is a part of another one (failed.jsonl), whose lines the records go on to be.
+    """
 
     def __init__(
         self, bodies: Bodies, ledger: Ledger, *, run: int, list_id: int | None, raw: bool, lines: bool = False,
-        changes: bool = False,
+        changes: bool = False, inside: bool = False,
     ) -> None:  # fmt: skip
         self._bodies = bodies
         self._ledger = ledger
@@ -45,6 +51,7 @@ class Committer:
         self._raw = raw
         self._lines = lines
         self._notes_changes = changes
+        self._inside = inside
         self._settled: list[int] = []  # rows whose bodies are in place, to be marked so by the next commit
 
     def commit(self, batch: Sequence[Record | Note]) -> None:
@@ -109,7 +116,24 @@ class Committer:
         return Body(record.uuid, record.ok, data, prior)
 
     def _envelope(self, record: Record, body: bytes) -> bytes:
-        return envelope(_metadata(record), body, record.content_type, one_line=self._lines)
+        return envelope(self._metadata(record), body, record.content_type, one_line=self._lines)
+
+    def _metadata(self, record: Record) -> Mapping[str, object]:
+        values: dict[str, object] = {name: getattr(record, name) for name in ENVELOPE_FIELDS}
+        prior = record.ticket.prior if record.ticket is not None else None
+        if self._inside and prior is not None:
+            values["line"] = prior.line
+            values["source"] = self._source_of(prior.list)
+        if record.error is None:
+            del values["error"]
+        if values["source"] is None:  # the list is one file, and everybody knows which
+            del values["source"]
+        return values
+
+    def _source_of(self, list_id: int | None) -> str | None:
+        """The file of a list of several; None for a list of one, of which there were runs."""
+        found = self._ledger.query(_FILE_OF_SEVERAL, (list_id, list_id))
+        return str(found[0][0]) if found else None
 
     def _is_staged(self, record: Record) -> bool:
         """Whether its row's body of an earlier run is still there to be replaced or removed."""
@@ -122,15 +146,6 @@ class Committer:
         assert record.uuid is not None
         self._bodies.settle(record.uuid, record.location)
         self._settled.append(ticket.row)
-
-
-def _metadata(record: Record) -> Mapping[str, object]:
-    values: dict[str, object] = {name: getattr(record, name) for name in ENVELOPE_FIELDS}
-    if record.error is None:
-        del values["error"]
-    if record.source is None:  # the list is one file, and everybody knows which
-        del values["source"]
-    return values
 
 
 def _prior_location(record: Record) -> str | None:

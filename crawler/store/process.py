@@ -203,14 +203,9 @@ def _serve(engine: socket.socket, orders: dict[str, Any]) -> None:
         ) as bodies,
     ):
         committer = Committer(
-            bodies,
-            ledger,
-            run=orders["run"],
-            list_id=orders["list_id"],
-            raw=orders["raw"],
-            lines=orders["packed"],
-            changes=orders["changes"],
-        )
+            bodies, ledger, run=orders["run"], list_id=orders["list_id"], raw=orders["raw"], lines=orders["packed"],
+            changes=orders["changes"], inside=orders["inside"],
+        )  # fmt: skip
         batch_records = 1 if durability == "strict" else BATCH_RECORDS
         WriterProcess(engine, committer, ledger, run=orders["run"], batch_records=batch_records).serve()
 

@@ -33,6 +33,12 @@ PACING: Final = "pacing"
 KEY_HEADER: Final = "key_header"
 """The name, in `about`, of the header with which the latest run sent calls that are not idempotent."""
 
+_LAST_REDO: Final = (
+    "SELECT redo_base, redo_done FROM runs JOIN lists ON lists.id = runs.list "
+    "WHERE redo = ? AND path = ? ORDER BY runs.id DESC LIMIT 1"
+)
+"""Of the same list: that all of failed.jsonl is redone says nothing of the list that it came from."""
+
 _IN_STATE: Final = "state = ? AND state != 0"
 """The second half is what tells SQLite that its index of the unsettled will do."""
 
@@ -96,7 +102,7 @@ def begin(ledger: Ledger, start: Start) -> Begun:
     """Write the run down. Raises OtherListError when the directory belongs to another list or job."""
     own(ledger, start)
     last = ledger.query("SELECT max(started_at) FROM runs")[0][0]
-    redo = ledger.query("SELECT redo_base, redo_done FROM runs WHERE redo = ? ORDER BY id DESC LIMIT 1", (start.redo,))
+    redo = ledger.query(_LAST_REDO, (start.redo, start.path))
     with ledger.transaction():
         list_id, lists, unchanged = _lists(ledger, start)
         run = ledger.write(

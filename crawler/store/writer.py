@@ -60,6 +60,7 @@ class Orders:
     levels: int
     packed: bool = False
     changes: bool = False
+    inside: bool = False
     ledger: str = NAME
 
 
@@ -244,7 +245,7 @@ def spawn(place: Place, orders: Orders, their_socket: int) -> subprocess.Popen[b
     told = {
         "directory": str(place.directory), "lock": place.fd, "socket": their_socket, "durability": orders.durability,
         "run": orders.run, "list_id": orders.list_id, "raw": orders.raw, "levels": orders.levels,
-        "packed": orders.packed, "changes": orders.changes, "ledger": orders.ledger,
+        "packed": orders.packed, "changes": orders.changes, "inside": orders.inside, "ledger": orders.ledger,
     }  # fmt: skip
     # -P: a folder called crawler where the command runs is not this one. The path holds the egg under scrapyd.
     return subprocess.Popen(  # ourselves
