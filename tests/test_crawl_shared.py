@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.harness import write_list
+from tests.pacing_world import most_in
+from tests.proofs.shared_list import Trial, run_trial
 from tests.redis_server import RedisServer, needs_redis
+from tests.scripted import OK, Scripted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,3 +55,63 @@ def test_filled_fetched_to_its_end_and_acknowledged(api: ApiServer, crawl: Crawl
     assert api.stats()["requests"] == 300
     assert redis.client().xlen(STREAM) == 0
     assert redis.client().xinfo_consumers(STREAM, "workers") == []
+
+
+@pytest.mark.timeout(400)
+def test_workers_are_killed_and_redis_with_them_and_nothing_is_lost(
+    api: ApiServer, crawl: Crawl, redis: RedisServer
+) -> None:
+    trial = Trial(lines=300, workers=2, kills=2, restarts=1, lease_s=3.0, delay_ms=50)
+    run_trial(trial, api, crawl.cwd, redis, crawl)
+
+
+@pytest.mark.check
+@pytest.mark.timeout(900)
+def test_a_long_list_outlives_many_workers(api: ApiServer, crawl: Crawl, redis: RedisServer) -> None:
+    run_trial(Trial(lines=5000, workers=4, kills=8, restarts=2), api, crawl.cwd, redis, crawl)
+
+
+@pytest.mark.check
+def test_workers_keep_to_one_rate_and_use_it(crawl: Crawl, redis: RedisServer) -> None:
+    """Each by itself would make 200 a second; how exact it is, tests/test_pacing_shared.py says without a machine."""
+    with Scripted(lambda _heard: OK) as server:
+        urls = write_list(crawl.cwd / "list.txt", (server.url(f"/{n}") for n in range(1000)))
+        assert enqueue(crawl, urls, redis.url(), "--close")[0] == 0
+        for running in [crawl(redis.url(), rate="50/s", out=f"out/{n}", wait=False) for n in range(4)]:
+            assert running.wait(120).returncode == 0
+    times = sorted(heard.at_s for heard in server.heard)
+    assert len(times) == 1000
+    assert most_in(times, 1.0) <= 55  # some are late on their way
+    middle = [at_s for at_s in times if times[0] + 5 <= at_s < times[0] + 15]
+    assert len(middle) >= 0.8 * 50 * 10
+
+
+def test_what_cannot_be_is_refused_in_a_sentence_that_shows_no_password(crawl: Crawl, tmp_path: Path) -> None:
+    folder = tmp_path / "secured"
+    folder.mkdir()
+    with RedisServer(folder, password="hush-hush-hush") as redis:
+        url = redis.url().replace("redis://", "redis://:hush-hush-hush@")
+        urls = write_list(crawl.cwd / "list.txt", ["http://127.0.0.1:1/a"])
+        assert enqueue(crawl, urls, url, "--close")[0] == 0
+        code, said = enqueue(crawl, write_list(crawl.cwd / "more.txt", ["http://127.0.0.1:1/b"]), url)
+        assert (code, "the list is closed" in said) == (2, True)
+        code, said = enqueue(crawl, redis.url())
+        assert (code, "Redis refuses us" in said) == (2, True)
+        plan = crawl.scrapy("plan", url)
+        assert (plan.returncode, b"plan the FILE" in plan.stderr) == (2, True)
+        for wrong, sentence in (
+            ({"limit": 3}, "no limit with a shared list"),
+            ({"redo": "failed"}, "no redo with a shared list"),
+            ({"shard": "1/2"}, "no shard with a shared list"),
+        ):
+            done = crawl(url, **wrong)
+            assert (done.returncode, sentence in done.stderr) == (2, True)
+        done = crawl(url, out="out", settings={"RETRY_TIMES": 0})
+        assert done.returncode == 4
+        told = [said, plan.stderr.decode(), done.stderr, done.stdout]
+    gone = crawl(url, out="out/gone")
+    assert (gone.returncode, "Redis cannot be reached" in gone.stderr) == (2, True)
+    told.append(gone.stderr)
+    files = [path.read_bytes() for path in (crawl.cwd / "out").rglob("*") if path.is_file()]
+    assert not any("hush-hush" in text for text in told)
+    assert not any(b"hush-hush" in data for data in files)

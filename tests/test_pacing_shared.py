@@ -18,12 +18,13 @@ EPOCH_S = 1_000_000.0
 
 
 class Seen:
-    """What all can see, in memory. busy: the share of looks at which somebody else is at it."""
+    """What all can see, in memory. busy: the share of looks at which somebody else is at it; late: was, meanwhile."""
 
-    def __init__(self, busy: float = 0.0) -> None:
+    def __init__(self, busy: float = 0.0, late: float = 0.0) -> None:
         self.state: dict[str, Any] = {}
         self.looks = 0
         self._busy = busy
+        self._late = late
         self._random = random.Random(3)
 
     def exchange(self, _host: str, change: Callable[[dict[str, Any]], None]) -> bool:
@@ -32,6 +33,8 @@ class Seen:
         self.looks += 1
         state = json.loads(json.dumps(self.state))
         change(state)
+        if self._random.random() < self._late:
+            return False
         self.state = state
         return True
 
@@ -69,6 +72,12 @@ def test_together_they_use_the_rate_and_no_window_has_more(rate: str, calls: int
     times = granted(limiters(rate, count, Seen(busy=0.1)), for_s)
     assert most_in(times, window_s) <= calls
     assert len(times) >= 0.95 * calls * for_s / window_s
+
+
+def test_what_others_did_not_hear_of_does_not_count() -> None:
+    times = granted(limiters("50/s", 4, Seen(late=0.3)), 20.0)
+    assert most_in(times, 1) <= 50
+    assert len(times) >= 0.95 * 50 * 20
 
 
 def test_those_who_wake_up_late_are_one_above_at_the_most() -> None:

@@ -9,7 +9,20 @@ import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from crawler.amounts import duration
-from crawler.distributed.scripts import ACKNOWLEDGE, ADD, BEAT, CLAIM, FIELD, GROUP, LEAVE, STANDING, Keys
+from crawler.distributed.scripts import (
+    ACKNOWLEDGE,
+    ADD,
+    BEAT,
+    CLAIM,
+    FIELD,
+    GROUP,
+    LEAVE,
+    LOOK,
+    RATE,
+    REPLACE,
+    STANDING,
+    Keys,
+)
 from crawler.exceptions import ListError
 
 if TYPE_CHECKING:
@@ -53,7 +66,7 @@ class Server:
     All raise GoneError, and ListError where waiting would not help: the list is gone, or we may not.
     """
 
-    def __init__(self, address: SharedAddress, *, ca_file: str | None = None) -> None:
+    def __init__(self, address: SharedAddress, *, ca_file: str | None = None, silence_s: float = SILENCE_S) -> None:
         """Raises ListError without the package; connects to nothing yet."""
         try:
             import redis  # noqa: PLC0415  # optional, and 0.1 s
@@ -69,8 +82,8 @@ class Server:
         tls: dict[str, Any] = {"ssl": True, "ssl_ca_certs": ca_file} if address.tls else {}
         self._redis: Any = redis.Redis(
             host=address.host, port=address.port, db=address.db, username=address.user,
-            password=address.password or os.environ.get(PASSWORD), protocol=2, socket_timeout=SILENCE_S,
-            socket_connect_timeout=SILENCE_S, socket_keepalive=True, retry=Retry(NoBackoff(), 0), **tls,
+            password=address.password or os.environ.get(PASSWORD), protocol=2, socket_timeout=silence_s,
+            socket_connect_timeout=silence_s, socket_keepalive=True, retry=Retry(NoBackoff(), 0), **tls,
         )  # fmt: skip
         self._gone_s: float | None = None
         self._telling = threading.Lock()
@@ -144,6 +157,17 @@ class Server:
     def leave(self, worker: str) -> None:
         """Give back what the worker holds."""
         self._run(LEAVE, [self._keys.stream, self._keys.workers], [GROUP, worker])
+
+    # The rate of all
+
+    def rate(self, host: str) -> tuple[float, bytes]:
+        """Redis's time, in seconds since 1970, and what is known of a host; empty for nothing."""
+        time_us, state = self._run(LOOK, [RATE + host], [])
+        return int(time_us) / 1e6, state
+
+    def replace_rate(self, host: str, before: bytes, after: bytes, *, forget_s: int) -> bool:
+        """Put *after* in the place of *before*; whether it was still that."""
+        return bool(self._run(REPLACE, [RATE + host], [before, after, forget_s]))
 
     def up_s(self) -> float:
         """How long Redis has been running."""

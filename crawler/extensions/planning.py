@@ -18,7 +18,7 @@ from crawler.machine import Board, state_folder
 from crawler.pacing import Policy, Shared, backoffs, outage, shut_out
 from crawler.plan import ANY_NUMBER, Plan, output_directory, shape_of
 from crawler.secrets import only_names
-from crawler.sources import SHAPING
+from crawler.sources import SHAPING, SharedAddress, is_shared
 from crawler.store.runs import boot_id
 from crawler.store.space import Floor
 from crawler.values import AUTO, AtMost
@@ -30,7 +30,7 @@ WORKERS: Final = "CONCURRENT_REQUESTS"  # a number to Scrapy, and to us whether 
 
 
 def plan_of(settings: BaseSettings) -> Plan:
-    """The Plan that these settings, checked and typed, stand for. Raises SecretError."""
+    """The Plan that these settings, checked and typed, stand for. Raises SecretError, ListError."""
     urls = settings["APIFETCH_URLS"]
     params = settings["APIFETCH_PARAMS"] or ()
     return Plan(
@@ -98,9 +98,16 @@ def _policy(settings: BaseSettings) -> Policy:
 
 
 def _shared(settings: BaseSettings) -> Shared | None:
-    """Where this user's other runs keep to a rate; None when nobody asks for one, or there is no such place."""
+    """Where other runs of this user, or workers of a shared list, keep to a rate; None: nobody asks, or nowhere."""
     if settings.get("APIFETCH_RATE") is None or settings["APIFETCH_SHARED_RATE"] == "off":
         return None
+    if is_shared(settings["APIFETCH_URLS"]):
+        from crawler.distributed.rate import SILENCE_S, FleetRate  # noqa: PLC0415  # for those who need it
+        from crawler.distributed.server import Server  # noqa: PLC0415
+
+        address = SharedAddress.of(settings["APIFETCH_URLS"])
+        fleet = FleetRate(Server(address, ca_file=settings["APIFETCH_CA_FILE"], silence_s=SILENCE_S))
+        return Shared(fleet.exchange, fleet.wall)
     board = Board.open(state_folder(os.environ))
     return None if board is None else Shared(board.exchange, board.steady_clock(boot_id()))
 

@@ -33,7 +33,8 @@ BUSY_S: Final = 0.002
 class Shared(NamedTuple):
     """What all processes can see of each host.
 
-    exchange: have a function change what is known of a host, alone; False when somebody else is at it. wall: gives
+    exchange: have a function change what is known of a host, alone; False when somebody else was at it, so that what
+    the function did, if it was called at all, does not count. wall: gives
     the seconds since 1970 for a time of the caller's clock, since each process has a clock of its own.
     """
 
@@ -97,7 +98,10 @@ class SharedRate:
                 at_s = limiter.next_at(at_s)
             self._write(state, limiter, now_s)
 
+        noted = self._noted
         if not self._exchange(self._host, change):
+            self._turns.clear()  # of which nobody else knows
+            self._noted = noted
             return now_s + BUSY_S
         return later_s[0] if later_s else None
 
