@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PROJECT: Final = "apifetch"
 POLL_S: Final = 0.02
-PATIENCE_S: Final = 90.0  # before a state that does not come is a failure
+PATIENCE_S: Final = 300.0  # on a machine with much else to do, before a state that does not come is a failure
 
 USER, PASSWORD = "deployer", "a-password-of-the-test"
 

@@ -29,7 +29,7 @@ class Command(ScrapyCommand):
     requires_crawler_process = False
 
     def syntax(self) -> str:
-        return "FILE [-a NAME=VALUE]... [--processes auto|N]"
+        return "FILE [-a NAME=VALUE]... [--processes auto|N] [--scrapyd URL]..."
 
     def short_desc(self) -> str:
         return "Fetch a list with several processes, for all cores of a machine"
@@ -39,7 +39,8 @@ class Command(ScrapyCommand):
             "Take a list in parts (docs/scaling.md), a process each, all at once; then bring them together, so that "
             "there is one ledger, one summary.json, one failed.jsonl and one report.html. FILE and -a are those of "
             "`scrapy crawl apifetch`; workers, per_host, max_calls and rate are of all processes together. The same "
-            "command again goes on where it ended, with any number of processes."
+            "command again goes on where it ended, with any number of processes. With --scrapyd the parts are jobs of "
+            "scrapyds instead (docs/scrapyd.md)."
         )
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
@@ -49,6 +50,13 @@ class Command(ScrapyCommand):
         )
         parser.add_argument(
             "--processes", default="auto", metavar="auto|N", help="(default: auto, the cores that may be used)"
+        )
+        parser.add_argument(
+            "--scrapyd", action="append", default=[], metavar="URL",
+            help="run the parts there, for instance http://127.0.0.1:6800; as often as there are servers",
+        )  # fmt: skip
+        parser.add_argument(
+            "--project", default="apifetch", metavar="NAME", help="what it is called there (default: apifetch)"
         )
         parser.add_argument("--spider", default="apifetch", metavar="NAME", help="(default: apifetch)")
 
@@ -62,6 +70,9 @@ class Command(ScrapyCommand):
             arguments["urls"] = args[0]
         try:
             values = self._checked(arguments, opts)
+            if opts.scrapyd:
+                self.exitcode = asyncio.run(self._fetch_elsewhere(arguments, values, opts))
+                return
             count = _processes(opts.processes, values)
             self.exitcode = asyncio.run(self._fetch(arguments, values, count, opts))
         except ApiFetchError as exc:
@@ -87,7 +98,8 @@ class Command(ScrapyCommand):
             raise ArgumentError("urls", STDIN, "a list that every process can read")
         spider: Any = loader.load(opts.spider)
         values: dict[str, Any] = spider.read_arguments(self.settings, arguments)
-        check_list(values["APIFETCH_URLS"], shape_of(values))
+        if not opts.scrapyd:  # whose list it is
+            check_list(values["APIFETCH_URLS"], shape_of(values))
         return values
 
     async def _fetch(
@@ -126,6 +138,42 @@ class Command(ScrapyCommand):
         if code in COMPLETE:
             note(out, done)
             _say(f"{done}")
+        return code
+
+    async def _fetch_elsewhere(
+        self, arguments: Mapping[str, str], values: Mapping[str, Any], opts: argparse.Namespace
+    ) -> int:
+        """The same by jobs of scrapyds; brought together where all of them wrote to this machine."""
+        from crawler.fleet import Fleet, Part, gathering, parts_of  # noqa: PLC0415
+        from crawler.fleet.elsewhere import check_paths, count_of, is_here, share_rate, where  # noqa: PLC0415
+        from crawler.fleet.processes import Processes, tell  # noqa: PLC0415
+        from crawler.fleet.scrapyds import Scrapyds  # noqa: PLC0415
+        from crawler.fleet.server import Server  # noqa: PLC0415
+        from crawler.fleet.verdicts import COMPLETE  # noqa: PLC0415
+        from crawler.fleet.watched import agree  # noqa: PLC0415
+        from crawler.plan import output_directory  # noqa: PLC0415
+
+        settings = dict(text.partition("=")[::2] for text in opts.set)
+        if opts.loglevel:
+            settings["LOG_LEVEL"] = opts.loglevel
+        check_paths(arguments, values, settings)
+        servers = [Server(url, environ=os.environ) for url in opts.scrapyd]
+        count = count_of(opts.processes, values, servers)
+        out = output_directory(values["APIFETCH_URLS"], values["APIFETCH_OUT"])
+        whole = Part(spider=opts.spider, out=out, arguments=arguments, settings=settings)
+        parts = parts_of(whole, values, count) if count > 1 else [whole]
+        version = agree(servers, opts.project, opts.spider, _say)
+        async with Scrapyds(servers, project=opts.project, version=version, tell=_say) as engine:
+            parts = [share_rate(part, values, servers) for part in parts]
+            code = await _run(Fleet(parts, engine, tell=_say))
+        if code not in COMPLETE:
+            _say("not all is done; the same command again goes on")
+        elif count > 1 and is_here(engine.ends):
+            _say("all parts are complete, and are brought together")
+            return await _run(Fleet([gathering(whole)], Processes(tell), tell=_say))
+        else:
+            for line in where(engine.ends):
+                _say(line)
         return code
 
 

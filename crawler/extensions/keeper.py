@@ -27,11 +27,12 @@ from crawler.exceptions import (
     StoreError,
 )
 from crawler.extensions.planning import plan_of
-from crawler.extensions.runlog import RUN_LOG, RunLog
+from crawler.extensions.runlog import RunLog
 from crawler.extensions.words import ending, opening
 from crawler.items import TICKET, Outcome, Record
 from crawler.run import Run
 from crawler.sources import SharedAddress, is_shared
+from crawler.store.exports import RUN_LOG
 from crawler.store.runs import now as in_future
 
 if TYPE_CHECKING:
@@ -126,6 +127,8 @@ class RunKeeper:
         for kind, code, reason in _REFUSALS:
             if isinstance(exc, kind):
                 self._crawler.stats.set_value(EXIT_CODE, int(code))
+                if self._crawler.settings["LOG_FILE"]:  # whose readers do not see how the process ends
+                    logger.error("Exit code %d: nothing was requested", code)
                 raise CloseSpider(reason) from exc
 
     # Stopping

@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from crawler.secrets import MaskFilter
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from crawler.credentials import Secrets
 
 logger = logging.getLogger("apifetch")
-
-RUN_LOG: Final = "run.log"
 
 
 class RunLog:

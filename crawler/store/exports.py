@@ -25,6 +25,7 @@ FAILED: Final = "failed.jsonl"
 INVALID: Final = "invalid.jsonl"
 SUMMARY: Final = "summary.json"
 METRICS: Final = "metrics.prom"
+RUN_LOG: Final = "run.log"
 
 # CROSS JOIN: SQLite then begins with the few requests that are kept, not with all calls.
 _FAILED_SQL: Final = """

@@ -115,7 +115,8 @@ def test_every_argument_and_every_setting_reaches_the_run(scrapyd: Scrapyd, api:
         "limit": "2", "echo": "status",
     }  # fmt: skip
     few = {"urls": table, "column": "link", "shard": "1/2", "out": tmp_path / "few"}
-    missing = {row.name for row in ARGUMENTS} - {*many, *few}
+    packed = {"urls": table, "column": "link", "pack": "jsonl", "out": tmp_path / "packed"}
+    missing = {row.name for row in ARGUMENTS} - {*many, *few, *packed}
     assert not missing, f"add a value for {missing}"
     seen_in_the_results = {"APIFETCH_DURABILITY": "strict", "APIFETCH_FOLDER_LEVELS": "2", "USER_AGENT": "test=1"}
     said = {row.setting: row.default_text.strip("`") for row in SETTINGS if row.default_text.startswith("`")}
@@ -144,6 +145,10 @@ def test_every_argument_and_every_setting_reaches_the_run(scrapyd: Scrapyd, api:
     assert part["exit_code"] == 0, log
     assert (part["arguments"]["column"], part["arguments"]["shard"]) == ("link", "1/2")
     assert part["equation"]["ok"] + part["equation"]["elsewhere"] == 8
+    scrapyd.schedule("packed", **packed)
+    log = scrapyd.wait_for_end("packed")
+    assert Output(tmp_path / "packed").summary["equation"]["ok"] == 8, log
+    assert Output(tmp_path / "packed").summary["arguments"]["pack"] == "jsonl"
     with closing(sqlite3.connect(tmp_path / "few" / "ledger-1-of-2.sqlite")) as ledger:
         assert ledger.execute("select durability from runs").fetchall() == [("strict",)]
     files = Output(tmp_path / "few").files()

@@ -1,0 +1,96 @@
+"""A scrapyd that is watched: asked for its jobs again and again in the background, whether it is there or gone."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from crawler.exceptions import ArgumentError
+from crawler.fleet.nodes import Node
+from crawler.fleet.server import NoAnswerError, RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from crawler.fleet.server import Server
+
+POLL_S: Final = 1.0
+"""How often each server is asked for its jobs."""
+
+
+def agree(servers: Sequence[Server], project: str, spider: str, tell: Callable[[str], None]) -> str | None:
+    """Give the version that all servers would run; None of a project without eggs.
+
+    A server that does not answer is said, and left out. Raises ArgumentError and RefusedError, and NoAnswerError when
+    none answers.
+    """
+    found: dict[Server, str | None] = {}
+    silent: NoAnswerError | None = None
+    for server in servers:
+        try:
+            versions = server.versions(project)
+            found[server] = version = versions[-1] if versions else None
+            spiders = server.spiders(project, version)
+        except NoAnswerError as exc:
+            found.pop(server, None)
+            silent = exc
+            tell(f"{exc}: it is left out until it answers")
+            continue
+        if spider not in spiders:
+            raise ArgumentError("--spider", spider, f"a spider of {project} on {server.shown}: {', '.join(spiders)}")
+    if silent is not None and not found:
+        raise silent
+    if len(set(found.values())) > 1:
+        shown = ", ".join(f"{version or 'none'} on {server.shown}" for server, version in found.items())
+        expected = f"one version of it on all servers, and there is {shown}; deploy to all: scrapyd-deploy -a"
+        raise ArgumentError("--project", project, expected)
+    return next(iter(found.values()))
+
+
+class Watched:
+    """A server, and what it said last. jobs: its answer to question number *answered*. asked: questions until now."""
+
+    def __init__(self, server: Server, project: str, tell: Callable[[str], None]) -> None:
+        self.server = server
+        self.node = Node()
+        self.jobs: dict[str, str] = {}
+        self.asked = 0
+        self.answered = 0
+        self.left: set[str] = set()
+        """Jobs that others do now: to be cancelled when the server is there again."""
+        self._project = project
+        self._tell = tell
+        self._news = asyncio.Condition()
+
+    async def watch(self) -> None:
+        while True:
+            self.asked += 1
+            was_gone = self.node.is_gone
+            try:
+                jobs = await asyncio.to_thread(self.server.jobs, self._project)
+            except (NoAnswerError, RefusedError) as exc:
+                self.node.misses += 1
+                if self.node.is_gone and not was_gone:
+                    self._tell(f"{exc}: it is gone")
+            else:
+                self.node.misses = 0
+                if was_gone:
+                    self._tell(f"{self.server.shown}: it is there again")
+                await self._cancel_left(jobs)
+                self.jobs, self.answered = jobs, self.asked
+            async with self._news:
+                self._news.notify_all()
+            await asyncio.sleep(POLL_S)
+
+    async def news(self) -> None:
+        """Wait for the end of a question."""
+        async with self._news:
+            await self._news.wait()
+
+    async def _cancel_left(self, jobs: dict[str, str]) -> None:
+        for job in [job for job in self.left if jobs.get(job) in {"running", "pending"}]:
+            try:
+                await asyncio.to_thread(self.server.cancel, self._project, job, at_once=False)
+                self.left.discard(job)
+            except (NoAnswerError, RefusedError):
+                return

@@ -1,0 +1,140 @@
+"""`scrapy fleet --scrapyd`: two real scrapyds, one of them with a password, and what may happen to them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.harness import ROOT, ApiServer, Output, write_list
+from tests.scrapyd_server import PASSWORD, PATIENCE_S, USER, Scrapyd, deploy, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.check
+
+LINES = 300
+DELAY_MS = 100  # with four workers the list takes 7.5 s at least: time enough to kill in the middle
+
+
+@pytest.fixture(scope="module")
+def deployed(hermetic: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Scrapyd, Scrapyd]]:
+    """Each with its own directories; the project is deployed to both, in one version."""
+    home = tmp_path_factory.mktemp("scrapyds")
+    servers = Scrapyd(home / "a"), Scrapyd(home / "b", open_to_all=True)
+    for server in servers:
+        deploy(server, home / "tree")
+    yield servers
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture
+def scrapyds(deployed: tuple[Scrapyd, Scrapyd]) -> Iterator[tuple[Scrapyd, Scrapyd]]:
+    """Both there, with nothing of an earlier test under way."""
+    yield deployed
+    for server in deployed:
+        server.close()
+        server.start()
+
+
+class Fleet:
+    """The command, in tmp_path."""
+
+    def __init__(self, tmp_path: Path, urls: object, *arguments: str) -> None:
+        self.log = tmp_path / "fleet.log"
+        environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),
+            "SCRAPY_SETTINGS_MODULE": "crawler.settings",
+        }
+        command = [sys.executable, "-m", "scrapy", "fleet", str(urls), "-a", f"out={tmp_path / 'out'}", *arguments]
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=log)
+
+    @property
+    def said(self) -> str:
+        return self.log.read_text()
+
+    def wait(self) -> int:
+        try:
+            return self.process.wait(PATIENCE_S)
+        finally:
+            self.process.kill()
+
+
+def at(*servers: Scrapyd) -> list[str]:
+    with_password = [server.url.replace("//", f"//{USER}:{PASSWORD}@") for server in servers[:1]]
+    return [word for url in (*with_password, *(server.url for server in servers[1:])) for word in ("--scrapyd", url)]
+
+
+@pytest.mark.parametrize("dies", ["the machine", "scrapyd alone"])
+def test_a_node_that_is_killed_is_replaced(
+    scrapyds: tuple[Scrapyd, Scrapyd], api: ApiServer, tmp_path: Path, dies: str
+) -> None:
+    """Every line has one record. Of a machine, nothing goes on; of scrapyd alone, its job does, and is waited for."""
+    urls = write_list(tmp_path / "list.txt", (api.url(f"/items/{n}?delay_ms={DELAY_MS}") for n in range(LINES)))
+    fleet = Fleet(tmp_path, urls, "-a", "workers=4", *at(*scrapyds))
+    wait_until(lambda: api.stats()["requests"] >= LINES // 4, log=fleet.log)
+    wait_until((tmp_path / "out" / "ledger-2-of-2.sqlite").exists, log=fleet.log)
+    if dies == "the machine":
+        scrapyds[1].close()
+    else:
+        scrapyds[1].kill()
+    assert fleet.wait() == 0, fleet.said
+    out = Output(tmp_path / "out")
+    rows = sorted((row["line"], row["outcome"]) for row in out.rows())
+    assert rows == [(line, "ok") for line in range(1, LINES + 1)], fleet.said
+    assert len(out.envelopes()) == LINES
+    equation = out.summary["equation"]
+    assert (equation["lines"], equation["ok"], equation["left"]) == (LINES, LINES, 0)
+    assert "it is gone" in fleet.said
+    assert "part 2/2 was on" in fleet.said
+    assert PASSWORD not in fleet.said
+
+
+def test_ctrl_c_cancels_the_jobs_and_the_same_command_goes_on(
+    scrapyds: tuple[Scrapyd, Scrapyd], api: ApiServer, tmp_path: Path
+) -> None:
+    urls = write_list(tmp_path / "list.txt", (api.url(f"/items/{n}?delay_ms={DELAY_MS}") for n in range(LINES)))
+    before = [len(server.finished()) for server in scrapyds]
+    fleet = Fleet(tmp_path, urls, "-a", "workers=4", *at(*scrapyds))
+    wait_until(lambda: api.stats()["requests"] >= LINES // 4, log=fleet.log)
+    wait_until(lambda: all((tmp_path / "out" / f"ledger-{n}-of-2.sqlite").exists() for n in (1, 2)), log=fleet.log)
+    fleet.process.send_signal(signal.SIGINT)
+    assert fleet.wait() == 75, fleet.said
+    assert [len(server.finished()) for server in scrapyds] == [jobs + 1 for jobs in before]
+    done = api.stats()["requests"]
+    assert 0 < done < LINES
+    again = Fleet(tmp_path, urls, "-a", "workers=4", *at(*scrapyds))
+    assert again.wait() == 0, again.said
+    assert {row["outcome"] for row in Output(tmp_path / "out").rows()} == {"ok"}
+    assert Output(tmp_path / "out").summary["equation"]["ok"] == LINES
+    assert all(times == 1 for times in api.seen("/items/").values())  # what was under way came to its end
+
+
+def test_what_does_not_fit_is_refused_before_anything_runs(
+    scrapyds: tuple[Scrapyd, Scrapyd], api: ApiServer, tmp_path: Path
+) -> None:
+    urls = write_list(tmp_path / "list.txt", [api.url("/items/1")])
+    first, second = scrapyds
+
+    def refused(*arguments: str) -> str:
+        fleet = Fleet(tmp_path, urls, *arguments)
+        assert fleet.wait() == 2, fleet.said
+        assert "Traceback" not in fleet.said
+        return fleet.said
+
+    assert "it refuses the user and the password" in refused("--scrapyd", first.url)
+    assert "project 'other' not found" in refused("--project", "other", *at(first))
+    deploy(second, tmp_path / "tree", version="2_0")
+    assert f"2_0 on {second.url.rstrip('/')}" in refused("-a", "workers=4", *at(*scrapyds))
+    second.kill()
+    assert "Connection refused" in refused("--scrapyd", second.url)
+    assert api.stats()["requests"] == 0
