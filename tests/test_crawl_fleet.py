@@ -136,6 +136,14 @@ def test_it_stops_in_good_order_and_another_number_goes_on(dam: Dam, crawl: Craw
     for number in (1, 2):
         summary = json.loads((stopped.out / f"summary-{number}-of-2.json").read_bytes())
         assert (summary["exit_code"], summary["stop_reason"]) == (75, "shutdown")
+    told = crawl.scrapy("report", "out")
+    assert told.returncode == 2
+    assert b"out is in 2 parts: 0 complete\n  part 1/2 was stopped (shutdown): " in told.stdout
+    plans = [json.loads(crawl.scrapy("plan", urls, "-a", "out=out", "-a", f"shard={number}/2", "--json").stdout)
+             for number in (1, 2)]  # fmt: skip
+    assert [plan["lines"] + plan["elsewhere"] for plan in plans] == [LINES, LINES]
+    assert sum(plan["stands"] for plan in plans) == PASSES
+    assert sum(plan["calls"] for plan in plans) == LINES - PASSES
 
     killed = crawl.start_scrapy("fleet", urls, "--processes", 3, *options, out="out")
     killed.wait_for(lambda: len(dam.requests) == PASSES + 4 + 4)

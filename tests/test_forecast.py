@@ -12,6 +12,7 @@ import pytest
 from crawler.forecast import Counted, Measured, count, needs, seconds_at
 from crawler.forecast import counting as room
 from crawler.forecast.counting import shown
+from crawler.items import Shard
 from crawler.pacing.rate import Quota
 from crawler.sources import open_source
 from crawler.values import HOSTS
@@ -53,6 +54,14 @@ def test_every_line_is_counted_once(tmp_path: Path) -> None:
     assert shown(found.bad[0]).startswith("line 6: no scheme")
     assert "s3cret" not in shown(found.bad[1])
     assert not found.about
+
+
+def test_of_a_part_its_own_lines_are_counted_and_the_others_are_elsewhere(tmp_path: Path) -> None:
+    content = "".join(f"http://a/{n}\n" for n in range(20)) + "bad\nhttp://a/1\n"
+    parts = [counted(tmp_path / "a.txt", content, shard=Shard(number, 3)) for number in (1, 2, 3)]
+    assert [part.lines + part.elsewhere for part in parts] == [22, 22, 22]
+    assert [sum(getattr(part, name) for part in parts) for name in ("new", "duplicates", "invalid")] == [20, 1, 1]
+    assert all(part.new for part in parts)
 
 
 def test_a_call_for_each_line_where_duplicates_are_fetched(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from crawler.report import page_of
 from crawler.report.curl import curl_command
 from crawler.report.curve import POINTS, curve
 from crawler.report.markup import Markup, data, el, joined, text
+from crawler.report.shards import shards
 from crawler.secrets import only_names
 from tests.harness import ROOT, ApiServer, Crawl
 
@@ -289,3 +290,27 @@ def test_the_plotting_library_is_the_released_one() -> None:
     assert library.startswith("/*! https://github.com/leeoniya/uPlot (v1.6.32) */")
     assert "</script" not in library.lower() + (folder / "page.js").read_text("utf-8").lower()
     assert "MIT License" in (folder / "uplot-license.txt").read_text("utf-8")
+
+
+def test_parts_that_never_ran_or_are_not_complete_are_named(tmp_path: Path) -> None:
+    assert list(shards(tmp_path)) == []
+    old, new = tmp_path / "ledger-1-of-2.sqlite", tmp_path / "ledger-1-of-6.sqlite"
+    for path in (old, new, *(tmp_path / f"ledger-{number}-of-6.sqlite" for number in (2, 3, 5, 6))):
+        path.touch()
+    os.utime(old, (1, 1))
+    (tmp_path / "ledger-4-of-6.lock").touch()
+    for number, state, reason, left in (
+        (1, "finished", None, 0), (2, "stopped", "shutdown", 12), (3, "running", None, "unknown"),
+        (5, "stopped", "max_calls", "unknown"),
+    ):  # fmt: skip
+        summary = {"state": state, "stop_reason": reason, "equation": {"left": left}}
+        (tmp_path / f"summary-{number}-of-6.json").write_text(json.dumps(summary))
+    assert list(shards(tmp_path)) == [
+        f"{tmp_path} is in 6 parts: 1 complete",
+        "  part 2/6 was stopped (shutdown): 12 lines left",
+        "  part 3/6 runs, or was killed",
+        "  part 4/6 never ran",
+        "  part 5/6 was stopped (max_calls): was not read to its end",
+        "  part 6/6 has not begun",
+        "  part 1/2, of an earlier number, has records that no part has taken over yet",
+    ]

@@ -98,8 +98,10 @@ def _counted(settings: Mapping[str, Any], out: Path, sample: int) -> Counted:
     from crawler.amounts import counted as amount  # noqa: PLC0415
     from crawler.exceptions import ListError  # noqa: PLC0415
     from crawler.forecast import count  # noqa: PLC0415
+    from crawler.items import WHOLE  # noqa: PLC0415
     from crawler.plan import absolute, shape_of  # noqa: PLC0415
     from crawler.sources import download, is_remote, is_shared, members, open_list  # noqa: PLC0415
+    from crawler.store.reading import standing  # noqa: PLC0415
     from crawler.telling import Telling  # noqa: PLC0415
 
     urls = settings["APIFETCH_URLS"]
@@ -117,27 +119,15 @@ def _counted(settings: Mapping[str, Any], out: Path, sample: int) -> Counted:
         try:
             return count(
                 source,
-                verdict=opened.enter_context(_ledger(out, settings["APIFETCH_REDO"])),
+                verdict=opened.enter_context(standing(out, settings["APIFETCH_REDO"])),
                 hosts=settings["APIFETCH_HOSTS"],
                 repeats=settings["APIFETCH_DUPLICATES"] == "fetch",
                 sample=sample,
-                tell=lambda counted: telling.say(lambda: f"{amount(counted.lines, 'line')} read"),
+                shard=settings["APIFETCH_SHARD"] or WHOLE,
+                tell=lambda counted: telling.say(lambda: f"{amount(counted.lines + counted.elsewhere, 'line')} read"),
             )
         except OSError as exc:
             raise ListError(f"{urls}: {exc}") from exc
-
-
-def _ledger(out: Path, redo: Any) -> Any:
-    """What the ledger of *out* says of a call, if there is one."""
-    from contextlib import nullcontext  # noqa: PLC0415
-
-    from crawler.store.reading import standing  # noqa: PLC0415
-
-    return standing(out, redo) if (out / "ledger.sqlite").exists() else nullcontext(_unknown)
-
-
-def _unknown(uuid: bytes) -> bool | None:  # noqa: ARG001  # a Verdict
-    return None
 
 
 def _facts(
@@ -149,6 +139,7 @@ def _facts(
     hosts = dict(counted.hosts.most_common(TOP))
     facts: dict[str, Any] = {
         "urls": mask_url(settings["APIFETCH_URLS"]), "out": str(out), "lines": counted.lines,
+        "elsewhere": counted.elsewhere,
         "calls": counted.to_make, "new": counted.new, "again": counted.again, "stands": counted.stands,
         "duplicates": counted.duplicates, "duplicates_are_exact": not counted.about, "invalid": counted.invalid,
         "forbidden_host": counted.forbidden, "bad_lines": [shown(bad) for bad in counted.bad], "hosts": hosts,
@@ -196,7 +187,8 @@ def _told(facts: Mapping[str, Any]) -> Iterator[str]:
     from crawler.amounts import about, counted, milliseconds, number, size  # noqa: PLC0415
 
     nearly = "" if facts["duplicates_are_exact"] else "about "
-    yield f"{facts['urls']}: {counted(facts['lines'], 'line')}"
+    elsewhere = f", and {counted(facts['elsewhere'], 'line')} of other parts" if facts["elsewhere"] else ""
+    yield f"{facts['urls']}: {counted(facts['lines'], 'line')}{elsewhere}"
     yield f"  {counted(facts['calls'], 'call')} to make: {number(facts['new'])} new, {number(facts['again'])} again"
     yield f"  {number(facts['stands'])} of the ledger in {facts['out']} stand"
     yield f"  {nearly}{counted(facts['duplicates'], 'duplicate')}, {counted(facts['invalid'], 'bad line')}"

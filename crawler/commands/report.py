@@ -1,4 +1,4 @@
-"""`scrapy report OUT`: report.html made anew from the ledger. The page is crawler.report's."""
+"""`scrapy report OUT`: report.html made anew from the ledger, or what is missing of a list in parts."""
 
 from __future__ import annotations
 
@@ -33,10 +33,13 @@ class Command(ScrapyCommand):
         from crawler.accounting import ExitCode  # noqa: PLC0415
         from crawler.exceptions import ApiFetchError, StoreError  # noqa: PLC0415
         from crawler.report import write_report  # noqa: PLC0415
+        from crawler.report.shards import shards  # noqa: PLC0415
 
         if len(args) != 1:
             raise UsageError("say which output directory: scrapy report out/items", print_help=False)
         os.umask(0o077)
+        for line in shards(Path(args[0])):
+            print(line)
         try:
             print(write_report(Path(args[0]), run=opts.run))
         except StoreError as exc:

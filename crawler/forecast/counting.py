@@ -10,14 +10,14 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
-from crawler.items import IDEMPOTENT, BadLine
+from crawler.items import IDEMPOTENT, WHOLE, BadLine
 from crawler.sources import check_url
 from crawler.store.bits import Names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from crawler.items import Entry
+    from crawler.items import Entry, Shard
     from crawler.sources import Source
     from crawler.values import Hosts
 
@@ -32,18 +32,19 @@ _BATCH: Final = 1000
 class Verdict(Protocol):
     """What a ledger says of a call: None when it has none, else whether its record stands."""
 
-    def __call__(self, uuid: bytes) -> bool | None: ...
+    def __call__(self, uuid: bytes, /) -> bool | None: ...
 
 
 @dataclass(slots=True)
 class Counted:
-    """lines = calls + duplicates + invalid + forbidden; calls = new + again + stands.
+    """lines = calls + duplicates + invalid + forbidden; calls = new + again + stands. elsewhere: lines of other parts.
 
     about: duplicates are counted nearly, not exactly. again: calls with a record that does not stand. bad: the
     first bad lines. sample: calls that may be made twice, drawn evenly of those still to be made.
     """
 
     lines: int = 0
+    elsewhere: int = 0
     duplicates: int = 0
     about: bool = False
     invalid: int = 0
@@ -70,15 +71,19 @@ def count(
     repeats: bool,
     sample: int,
     tell: Callable[[Counted], None] = lambda _: None,
+    shard: Shard = WHOLE,
 ) -> Counted:
     """Read the list to its end. repeats: a call for each line, as `duplicates=fetch` has it. sample: its size.
 
-    tell: called now and then. Raises ListError.
+    tell: called now and then. shard: the part whose lines are counted, after all are read. Raises ListError.
     """
     counted = Counted()
     names = _Names()
     chance = random.Random(0)  # noqa: S311  # the same sample each time
     for item in _items(source, counted, tell):
+        if shard.is_part and not shard.owns(item):
+            counted.elsewhere += 1
+            continue
         counted.lines += 1
         if isinstance(item, BadLine):
             counted.invalid += 1

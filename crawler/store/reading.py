@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import sqlite3
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -57,6 +57,13 @@ def open_ledger(out: Path) -> Iterator[sqlite3.Connection]:
         )
     if not path.is_file() or path.is_symlink():
         raise OtherListError(f"{out}: expected an output directory, with a {NAME} in it")
+    with _opened(path) as db:
+        yield db
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """The same, of one ledger by its path."""
     try:
         with closing(_connect(path)) as db:
             version = db.execute("PRAGMA user_version").fetchone()[0]
@@ -191,15 +198,17 @@ def _record(row: tuple[Any, ...]) -> dict[str, Any]:
 
 @contextmanager
 def standing(out: Path, redo: RedoRule) -> Iterator[Callable[[bytes], bool | None]]:
-    """A question to the ledger about a uuid: None when it has no record, else whether *redo* leaves it as it is."""
+    """A question to all ledgers about a uuid: None when none has a record, else whether *redo* leaves it as it is."""
     sql = "SELECT outcome, status FROM calls WHERE uuid8 = ? AND uuid = ?"
-    with open_ledger(out) as db:
+    with ExitStack() as opened:
+        dbs = [opened.enter_context(_opened(path)) for path in ledgers(out).values()]
 
         def stands(uuid: bytes) -> bool | None:
-            row = db.execute(sql, (int.from_bytes(uuid[:8], "big", signed=True), uuid)).fetchone()
-            if row is None:
-                return None
-            outcome, status = row
-            return outcome is not None and not redo.matches(outcome, status)
+            for db in dbs:
+                row = db.execute(sql, (int.from_bytes(uuid[:8], "big", signed=True), uuid)).fetchone()
+                if row is not None:
+                    outcome, status = row
+                    return outcome is not None and not redo.matches(outcome, status)
+            return None
 
         yield stands
