@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote_plus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Container, Iterable, Mapping
 
 STARS: Final = "***"
 
@@ -31,6 +31,14 @@ _PLACEHOLDER: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 def names_in(text: str) -> list[str]:
     """Give the names of all `${NAME}` in *text*, each once, in order."""
     return list(dict.fromkeys(_PLACEHOLDER.findall(text)))
+
+
+_BARE: Final = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
+
+
+def bare_names_in(pairs: Iterable[tuple[str, str]], variables: Container[str]) -> list[str]:
+    """Give the names of *variables* that a value has as `$NAME`: a shell would fill them in, and we do not."""
+    return list(dict.fromkeys(name for _, value in pairs for name in _BARE.findall(value) if name in variables))
 
 
 def has_stray_opening(text: str) -> bool:

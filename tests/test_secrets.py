@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from crawler.secrets import (
     Masker,
     MaskFilter,
+    bare_names_in,
     fill,
     has_stray_opening,
     is_key_name,
@@ -50,6 +51,11 @@ def test_a_name_is_letters_digits_and_underscores(text: str, expected: list[str]
 )
 def test_an_opening_without_a_name_is_seen(text: str, stray: bool) -> None:
     assert has_stray_opening(text) is stray
+
+
+def test_a_variable_as_a_shell_would_have_it_is_seen() -> None:
+    pairs = [("a", "Bearer $TOKEN"), ("b", "${TOKEN} $5 $PRICE $$"), ("c", "$KEY$TOKEN")]
+    assert bare_names_in(pairs, {"TOKEN": "", "KEY": ""}) == ["TOKEN", "KEY"]
 
 
 def test_what_is_not_known_stays_as_it_is() -> None:

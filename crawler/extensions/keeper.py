@@ -26,7 +26,7 @@ from crawler.exceptions import (
     SecretError,
     StoreError,
 )
-from crawler.extensions.planning import plan_of
+from crawler.extensions.planning import bare_names, plan_of
 from crawler.extensions.runlog import RunLog
 from crawler.extensions.words import ending, opening
 from crawler.items import TICKET, Outcome, Record
@@ -111,6 +111,8 @@ class RunKeeper:
             raise
         if self._run.is_shared:
             logger.warning("Every user of this computer may change what is in %s: chmod o-w it", plan.out)
+        for name in bare_names(self._crawler.settings):
+            logger.warning("$%s in headers or params is sent as it stands; ${%s} would be filled in", name, name)
         self._log = RunLog(plan.out / plan.shard.file(RUN_LOG), self._crawler.settings, plan.secrets)
         spider.run = self._run  # type: ignore[attr-defined]  # where spider, pipeline and middlewares find it
         for line in opening(self._run, self._shown(plan.out)):

@@ -17,7 +17,7 @@ from crawler.items import WHOLE
 from crawler.machine import Board, state_folder
 from crawler.pacing import Policy, Shared, backoffs, outage, shut_out
 from crawler.plan import ANY_NUMBER, Plan, output_directory, shape_of
-from crawler.secrets import only_names
+from crawler.secrets import bare_names_in, only_names
 from crawler.sources import SHAPING, SharedAddress, is_shared
 from crawler.store.runs import boot_id
 from crawler.store.space import Floor
@@ -81,6 +81,11 @@ def _secrets(settings: BaseSettings) -> Secrets:
     env_file, command = settings.get("APIFETCH_ENV_FILE"), settings.get("APIFETCH_SECRET_COMMAND")
     command = command if names else None
     return Secrets(names, environ=os.environ, env_file=env_file, command=command, params=params)
+
+
+def bare_names(settings: BaseSettings) -> list[str]:
+    """Variables that are meant to be filled in, by the looks of it, and are not: `$NAME` instead of `${NAME}`."""
+    return bare_names_in((*(settings["APIFETCH_HEADERS"] or ()), *(settings["APIFETCH_PARAMS"] or ())), os.environ)
 
 
 def _policy(settings: BaseSettings) -> Policy:

@@ -12,6 +12,7 @@ from itertools import chain
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
+from crawler.amounts import counted
 from crawler.exceptions import ListError
 from crawler.items import Entry
 from crawler.sources.lines import LINE_CAP, LineError, decode
@@ -145,7 +146,7 @@ class Table:
     def _cells(self, raw: bytes) -> list[str]:
         cells = split_cells(decode(raw), self.delimiter)
         if len(cells) != self.width:
-            raise LineError(f"has {len(cells)} cells where the first row has {self.width}")
+            raise LineError(f"has {counted(len(cells), 'cell')} where the first row has {self.width}")
         return cells
 
 
