@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 SETTLE_S: Final = 0.1
 """How long the gate stays closed when enough is held: a request too many, sent with the others, still comes in."""
 
-PATIENCE_S: Final = 15.0
+PATIENCE_S: Final = 100.0
 """When it is still not full then, it never will be: it stays open, and `fillings_left` says that it was not."""
 
-START_S: Final = 10.0
+START_S: Final = 120.0
 BACKLOG: Final = 1024  # a crawl opens all its connections at once
 ADDRESS: Final = "127.0.0.1"
 BODY: Final = b'{"here": true}'

@@ -36,6 +36,9 @@ PASSED_ON: Final = ("PATH", "LD_LIBRARY_PATH", "TMPDIR")
 
 POLL_S: Final = 0.01
 
+PATIENCE_S: Final = 240.0
+"""Before what does not come is a failure. Crawls take seconds, and many times that beside other work."""
+
 # -W and PYTHONWARNINGS are read too early to import a class; sitecustomize is the next to be read.
 STRICT: Final = """\
 import warnings
@@ -134,7 +137,7 @@ class Running:
         self.process.kill()
         return self.wait()
 
-    def wait(self, timeout_s: float = 60.0) -> CrawlResult:
+    def wait(self, timeout_s: float = PATIENCE_S) -> CrawlResult:
         """The crawl's end. Kills it and raises AssertionError when it takes longer than that."""
         self.close_stdin()
         try:
@@ -146,7 +149,7 @@ class Running:
         print(f"exit code {returncode}\n{self.stdout}{self.stderr}")  # pytest shows it when the test fails
         return CrawlResult(_present(self._out), returncode, self.stdout, self.stderr)
 
-    def wait_for(self, predicate: Callable[[], object], timeout_s: float = 30.0) -> None:
+    def wait_for(self, predicate: Callable[[], object], timeout_s: float = PATIENCE_S) -> None:
         """Return as soon as *predicate* is true; what cannot be read yet is not true yet.
 
         Raises AssertionError when the crawl ends before, or after that time.
@@ -179,14 +182,14 @@ class Crawl:
 
     @overload
     def __call__(
-        self, urls: Urls = None, *, wait: Literal[True] = True, timeout_s: float = 60.0, **how: Any
+        self, urls: Urls = None, *, wait: Literal[True] = True, timeout_s: float = PATIENCE_S, **how: Any
     ) -> CrawlResult: ...
 
     @overload
     def __call__(self, urls: Urls = None, *, wait: Literal[False], **how: Any) -> Running: ...
 
     def __call__(
-        self, urls: Urls = None, *, wait: bool = True, timeout_s: float = 60.0, **how: Any
+        self, urls: Urls = None, *, wait: bool = True, timeout_s: float = PATIENCE_S, **how: Any
     ) -> CrawlResult | Running:
         """`start`, and by default wait for the end."""
         running = self.start(urls, **how)
@@ -237,7 +240,7 @@ class Crawl:
         """Another command of `scrapy`, to its end."""
         done = subprocess.run(
             [sys.executable, "-m", "scrapy", *map(str, words)], cwd=self.cwd, input=stdin, capture_output=True,
-            env=self._environment(self.cwd, "crawler.settings") | env, check=False, timeout=60,
+            env=self._environment(self.cwd, "crawler.settings") | env, check=False, timeout=PATIENCE_S,
         )  # fmt: skip
         print(done.stderr.decode())  # pytest shows it when the test fails
         return done

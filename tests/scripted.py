@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Final, Self, cast
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-START_S: Final = 10.0
+START_S: Final = 120.0
 BACKLOG: Final = 1024
 ADDRESS: Final = "127.0.0.1"
 BODY: Final = b'{"here": true}'
+
+BEAT_S: Final = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,8 @@ class Scripted:
     def __init__(self, answer: Callable[[Heard], Says], *, addresses: Sequence[str] = (ADDRESS,)) -> None:
         self.heard: list[Heard] = []
         self.origins: list[str] = []
+        self.late_s = 0.0
+        """By how much the server itself was late, at most: what it heard at once may have been sent so far apart."""
         self._answer = answer
         self._addresses = addresses
         self._times: dict[tuple[str, str], int] = {}
@@ -94,11 +98,19 @@ class Scripted:
             servers.append(server)
             self.origins.append(f"http://{address}:{server.sockets[0].getsockname()[1]}")
         self._started.set()
+        beating = asyncio.create_task(self._beat())
         await self._stopped.wait()
+        beating.cancel()
         for server in servers:
             server.close()
         for transport in list(self._transports):
             transport.abort()
+
+    async def _beat(self) -> None:
+        while True:
+            due_s = time.monotonic() + BEAT_S
+            await asyncio.sleep(BEAT_S)
+            self.late_s = max(self.late_s, time.monotonic() - due_s)
 
     def say(self, host: str, method: str, path: str, headers: Mapping[str, str]) -> Says:
         times = self._times[host, path] = self._times.get((host, path), 0) + 1

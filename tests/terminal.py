@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 POLL_S: Final = 0.01
-END_S: Final = 30.0
+END_S: Final = 240.0
 
 LOGIN: Final = "import os, sys; os.login_tty(0); os.execvp(sys.argv[1], sys.argv[1:])"
 """Makes stdin the terminal of a new session, then becomes the command."""

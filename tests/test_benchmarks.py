@@ -31,7 +31,7 @@ def run_harness(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "benchmarks", "--rounds=1", f"--calls={CALLS}", f"--memory={folder}"]
     command += [f"--markdown={folder / 'report.md'}", f"--json={folder / 'report.json'}"]
     command += [f"--svg={folder / 'report.svg'}", f"--peers-python={sys.executable}", *args]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=100)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=400)
 
 
 def tables_of(markdown: str) -> list[list[list[str]]]:

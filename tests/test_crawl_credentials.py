@@ -198,7 +198,7 @@ def test_a_signal_ends_a_run_that_waits_for_a_command_and_the_command_too(
     )  # fmt: skip
     running.wait_for(lambda: pid.exists() and pid.read_text())
     running.signal(signal.SIGTERM)
-    result = running.wait(30)
+    result = running.wait()
     audit(result, 75)
     assert {name: count for name, count in outcomes(result).items() if name != "pending"} == {"ok": 10}
     api.put_token("second-token")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tests.harness import ApiServer, Crawl
 
-ONE_SHORT_TRY = {"DOWNLOAD_TIMEOUT": 1, "RETRY_TIMES": 0}
+ONE_TRY = {"RETRY_TIMES": 0}
 
 
 # One call, one outcome
@@ -60,7 +60,7 @@ def test_each_failure_is_one_record_with_its_outcome(api: ApiServer, crawl: Craw
         api.url("/items/1"): ("ok", 200),
     }
     loop = api.url("/redirect?to=/redirect")
-    result = crawl([*expected, loop], settings={**ONE_SHORT_TRY, "DOWNLOAD_MAXSIZE": 200_000})
+    result = crawl([*expected, loop], settings={**ONE_TRY, "DOWNLOAD_TIMEOUT": 6, "DOWNLOAD_MAXSIZE": 200_000})
     audit(result, 4)
     rows = by_url(result)
     assert {url: (row["outcome"], row["status"]) for url, row in rows.items() if url != loop} == {
@@ -73,11 +73,11 @@ def test_each_failure_is_one_record_with_its_outcome(api: ApiServer, crawl: Craw
 
 def test_a_server_that_nobody_vouches_for_gets_no_request(crawl: Crawl, tls_origin: tuple[str, list[bytes]]) -> None:
     origin, heard = tls_origin
-    result = crawl([f"{origin}/x"], settings=ONE_SHORT_TRY, headers='{"X-Key": "k"}')
+    result = crawl([f"{origin}/x"], settings=ONE_TRY, headers='{"X-Key": "k"}')
     audit(result, 4)
     assert outcomes(result) == {"tls": 1}
     assert heard == []
-    trusting = crawl([f"{origin}/x"], settings={**ONE_SHORT_TRY, "DOWNLOAD_VERIFY_CERTIFICATES": "False"})
+    trusting = crawl([f"{origin}/x"], settings={**ONE_TRY, "DOWNLOAD_VERIFY_CERTIFICATES": "False"})
     audit(trusting, 0)
     assert len(heard) == 1
 
@@ -124,7 +124,7 @@ def tls_origin(tmp_path: Path) -> Iterator[tuple[str, list[bytes]]]:
     ],
 )
 def test_the_exit_code_tells_the_worst_that_is_left(api: ApiServer, crawl: Crawl, lines: list[str], code: int) -> None:
-    result = crawl([api.url(line) if line.startswith("/") else line for line in lines], settings=ONE_SHORT_TRY)
+    result = crawl([api.url(line) if line.startswith("/") else line for line in lines], settings=ONE_TRY)
     audit(result, code)
     assert f"Exit code {code}:" in result.stderr
 

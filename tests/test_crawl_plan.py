@@ -21,7 +21,7 @@ def run_plan(crawl: Crawl, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "scrapy", "plan", *arguments],
         cwd=crawl.cwd, env=crawl._environment(crawl.cwd, "crawler.settings"), capture_output=True, text=True,
-        timeout=60, check=False,
+        timeout=240, check=False,
     )  # fmt: skip
 
 

@@ -54,7 +54,7 @@ def test_a_token_reaches_the_server_and_nothing_else(api: ApiServer, crawl: Craw
         hosts=api.netloc,
         env={"TOKEN": TOKEN, "PIN": SHORT},
         settings={
-            "LOG_LEVEL": "DEBUG", "RETRY_TIMES": 0, "DOWNLOAD_TIMEOUT": 1, "DOWNLOAD_MAXSIZE": 200_000,
+            "LOG_LEVEL": "DEBUG", "RETRY_TIMES": 0, "DOWNLOAD_TIMEOUT": 6, "DOWNLOAD_MAXSIZE": 200_000,
             "APIFETCH_HTTP_HANDLER": handler,
         },
     )  # fmt: skip

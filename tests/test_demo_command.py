@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 NOBODY = "http://127.0.0.1:1"
 """A proxy that answers no call."""
 
-TIMEOUT_S = 90
+TIMEOUT_S = 400
 
 
 @pytest.fixture

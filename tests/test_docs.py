@@ -213,7 +213,7 @@ class Reader:
 
     def _run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            command, cwd=self.folder, env=self.environment, check=False, text=True, timeout=60,
+            command, cwd=self.folder, env=self.environment, check=False, text=True, timeout=240,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         self.printed = done.stdout

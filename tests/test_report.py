@@ -128,7 +128,7 @@ def test_a_command_repeats_the_call(api: ApiServer) -> None:
         "P": "p",
         "PASSWORD": "pw",
     }
-    run = subprocess.run(["bash", "-euc", command], env=env, capture_output=True, check=True, timeout=30)
+    run = subprocess.run(["bash", "-euc", command], env=env, capture_output=True, check=True, timeout=240)
     seen = json.loads(run.stdout.partition(b"\r\n\r\n")[2])
     assert seen["method"] == "POST"
     headers = {name.lower(): value for name, value in dict(seen["headers"]).items()}

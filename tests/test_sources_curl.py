@@ -203,7 +203,7 @@ def test_what_is_sent_is_what_curl_sends(server: tuple[str, list[Call]], tmp_pat
         del got[:]
         # -q: no ~/.curlrc; bash takes the words apart
         run = here.replace("curl", "curl -q --noproxy '*' -s", 1)
-        done = subprocess.run(["bash", "-c", run], capture_output=True, timeout=30, check=False)
+        done = subprocess.run(["bash", "-c", run], capture_output=True, timeout=240, check=False)
         assert done.returncode == 0, (command, done.stderr)
         [call] = got
         named = {name.lower() for name, _ in entry.headers}

@@ -133,7 +133,7 @@ def test_a_call_that_waits_to_be_on_disk_does_not_wait_for_company(
         (answer,) = Frames(Answer).feed(ours.recv(1 << 16))
         assert answer.messages == 2
         ours.shutdown(socket.SHUT_WR)
-        serving.join(60)
+        serving.join(240)
     assert not serving.is_alive()
 
 

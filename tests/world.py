@@ -58,7 +58,7 @@ class Pages(BaseHTTPRequestHandler):
     """`/to?URL` redirects there, everything else is an answer; with `close` in its path the connection ends."""
 
     protocol_version = "HTTP/1.1"
-    timeout = 30
+    timeout = 240
     log: Any
 
     def setup(self) -> None:

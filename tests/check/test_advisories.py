@@ -21,7 +21,7 @@ def test_nothing_that_is_pinned_has_a_known_hole() -> None:
             sys.executable, "-m", "pip_audit", "--requirement", "requirements.lock", "--require-hashes", "--no-deps",
             "--disable-pip", "--format", "json", "--progress-spinner", "off", "--timeout", "10",
         ],
-        cwd=PROJECT, capture_output=True, text=True, timeout=100, check=False,
+        cwd=PROJECT, capture_output=True, text=True, timeout=400, check=False,
     )  # fmt: skip
     try:
         packages = json.loads(done.stdout)["dependencies"]

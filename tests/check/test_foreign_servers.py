@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.check, pytest.mark.xdist_group("foreign")]
 
 TIMEOUT_S: Final = 3.0
-LATE_S: Final = 1.0
+LATE_S: Final = 60.0
 WORKERS: Final = 20
 ONE_TRY: Final = {"DOWNLOAD_TIMEOUT": TIMEOUT_S, "RETRY_TIMES": 0}
 
@@ -102,7 +102,7 @@ def test_ten_thousand_calls_open_no_more_connections_than_workers(
     before = len(web.served(origin))
     settings = {"APIFETCH_CA_FILE": web.ca_file, "APIFETCH_HTTP": http}
     urls = [f"{origin}/items/{n}" for n in range(CALLS)]
-    audit(crawl(urls, workers=WORKERS, settings=settings, timeout_s=100), 0)
+    audit(crawl(urls, workers=WORKERS, settings=settings, timeout_s=240), 0)
     served = web.served(origin)[before:]
     assert len(served) == CALLS
     assert {(hit.protocol, hit.status) for hit in served} == {(protocol, "200")}
@@ -146,7 +146,7 @@ def test_a_body_is_the_one_that_another_client_gets(
 ) -> None:
     row = bin_rows[path]
     assert (row["outcome"], row["status"]) == OK
-    with urlopen(Request(bin_origin + path, headers={"Accept": "*/*"}), timeout=30) as response:
+    with urlopen(Request(bin_origin + path, headers={"Accept": "*/*"}), timeout=240) as response:
         assert body_of(bin_result, row) == response.read()
 
 

@@ -53,7 +53,7 @@ def test_the_bar_below_a_cell_and_the_stop_button(api: ApiServer, tmp_path: Path
             return super().process_message(msg, cell, cell_index)
 
     stopping: list[threading.Thread] = []
-    client = Client(notebook, timeout=60, kernel_name="python3", interrupt_on_timeout=True)
+    client = Client(notebook, timeout=240, kernel_name="python3", interrupt_on_timeout=True)
 
     def press_stop() -> None:
         client.km.provisioner.process.send_signal(2)  # what the stop button sends to a kernel

@@ -136,7 +136,7 @@ SLOW: Final = (
         "a header each half second",
         says(b"HTTP/1.1 200 OK\r\n", *every_half_second(b"X-A: a\r\n")),
     ),
-    late("slow-body", "a byte of the body each half second", drips(head("Content-Length: 99"), BODY, 0.5)),
+    late("slow-body", "a byte of the body each half second", drips(head("Content-Length: 99"), BODY * 3, 0.5)),
     late("slow-chunks", "a chunk each half second", says(head(CHUNKED), *every_half_second(b"1\r\nx\r\n"))),
     late("slow-chunk-size", "a digit of a chunk's size each half second", drips(head(CHUNKED), b"0" * 20, 0.5)),
     late("slow-interim", "100 Continue each half second", says(*every_half_second(b"HTTP/1.1 100 Continue\r\n\r\n"))),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from crawler.items import Outcome
-from tests.hostile.behaviour import BODY, RESET, VANISH, Behaviour, Serve, answer, chunked, floods, head, says
+from tests.hostile.behaviour import BODY, PAUSE_S, RESET, VANISH, Behaviour, Serve, answer, chunked, floods, head, says
 
 SIZE: Final = len(BODY)
 CHUNKED: Final = "Transfer-Encoding: chunked"
@@ -50,7 +50,11 @@ LENGTHS: Final = (
     whole("length-short-by-all", "Content-Length: 0 and a body: it is no part", length("0"), body=b""),
     cut("length-long", "a byte less than announced", length(f"{SIZE + 1}")),
     cut("length-long-no-body", "nothing of what was announced", says(head("Content-Length: 5"))),
-    cut("length-long-reset", "less than announced, then a reset", says(head("Content-Length: 99") + BODY, 0.05, RESET)),
+    cut(
+        "length-long-reset",
+        "less than announced, then a reset",
+        says(head("Content-Length: 99") + BODY, PAUSE_S, RESET),
+    ),
     cut("length-long-vanish", "less than announced, no goodbye", says(head("Content-Length: 99") + BODY, VANISH)),
     bad("length-negative", "Content-Length: -1", length("-1")),
     bad("length-plus", "a plus before the number", length(f"+{SIZE}")),
@@ -151,7 +155,7 @@ CODINGS: Final = (
     cut("chunk-no-crlf", "no line end behind a chunk", chunks(b"f\r\n" + BODY + b"0\r\n\r\n")),
     cut("chunk-cut", "closed within a chunk", chunks(b"ff\r\n" + BODY)),
     cut("chunk-cut-in-size", "closed within a chunk's size", chunks(b"f\r\n" + BODY + b"\r\nf")),
-    cut("chunk-reset", "reset within a chunk", says(head(CHUNKED) + b"ff\r\n" + BODY, 0.05, RESET)),
+    cut("chunk-reset", "reset within a chunk", says(head(CHUNKED) + b"ff\r\n" + BODY, PAUSE_S, RESET)),
     cut("chunk-last-missing", "closed before the last chunk", chunks(chunked(BODY, last=b""))),
     cut("chunk-last-half", "closed within the last chunk", chunks(chunked(BODY, last=b"0\r\n"))),
     cut("trailers-cut", "closed within the trailers", chunks(chunked(BODY, last=b"0\r\nX-A: 1\r\n"))),
@@ -201,7 +205,7 @@ CLOSES: Final = (
         "chunks in HTTP/1.0, which has none",
         says(head(CHUNKED, start="HTTP/1.0 200 OK") + chunked(BODY)),
     ),
-    cut("close-delimited-reset", "no length, and a reset", says(head() + BODY, 0.05, RESET)),
+    cut("close-delimited-reset", "no length, and a reset", says(head() + BODY, PAUSE_S, RESET)),
     bad("http-0.9", "the body alone, without a head", says(BODY)),
 )
 

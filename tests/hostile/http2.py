@@ -6,7 +6,7 @@ import struct
 from typing import TYPE_CHECKING, Final
 
 from crawler.items import Outcome
-from tests.hostile.behaviour import BODY, HANG, RESET, VANISH, Behaviour, Door, End, Serve, answer, perform
+from tests.hostile.behaviour import BODY, HANG, PAUSE_S, RESET, VANISH, Behaviour, Door, End, Serve, answer, perform
 
 if TYPE_CHECKING:
     from tests.hostile.peer import Peer
@@ -140,28 +140,28 @@ GROUP: Final = (
         door=H2,
         h2=True,
     ),
-    cut("rst-in-body", "RST_STREAM within the body", says(headers() + data(end=False), 0.05, rst(INTERNAL_ERROR))),
+    cut("rst-in-body", "RST_STREAM within the body", says(headers() + data(end=False), PAUSE_S, rst(INTERNAL_ERROR))),
     cut(
         "rst-in-length",
         "RST_STREAM before content-length is met",
-        says(headers(STATUS_200 + length(99)) + data(end=False), 0.05, rst(INTERNAL_ERROR)),
+        says(headers(STATUS_200 + length(99)) + data(end=False), PAUSE_S, rst(INTERNAL_ERROR)),
     ),
-    cut("fin-in-body", "closed within the body", says(headers() + data(end=False), 0.05, End.FIN)),
+    cut("fin-in-body", "closed within the body", says(headers() + data(end=False), PAUSE_S, End.FIN)),
     cut(
         "vanish-in-body",
         "closed within the body, without TLS's goodbye",
-        says(headers() + data(end=False), 0.05, VANISH),
+        says(headers() + data(end=False), PAUSE_S, VANISH),
     ),
-    cut("reset-in-body", "reset within the body", says(headers() + data(end=False), 0.05, RESET)),
+    cut("reset-in-body", "reset within the body", says(headers() + data(end=False), PAUSE_S, RESET)),
     cut(
         "goaway-in-body",
         "GOAWAY within the body, and closed",
-        says(headers() + data(end=False) + goaway(STREAM, INTERNAL_ERROR), 0.05, End.FIN),
+        says(headers() + data(end=False) + goaway(STREAM, INTERNAL_ERROR), PAUSE_S, End.FIN),
     ),
     bad("rst", "RST_STREAM instead of a response", says(rst(INTERNAL_ERROR)), Outcome.RESET),
     bad("rst-calm", "RST_STREAM: ENHANCE_YOUR_CALM", says(rst(ENHANCE_YOUR_CALM)), Outcome.RESET),
-    bad("goaway", "GOAWAY instead of a response, and closed", says(goaway(0), 0.05, End.FIN), Outcome.RESET),
-    bad("goaway-error", "GOAWAY with an error", says(goaway(0, PROTOCOL_ERROR), 0.05, End.FIN)),
+    bad("goaway", "GOAWAY instead of a response, and closed", says(goaway(0), PAUSE_S, End.FIN), Outcome.RESET),
+    bad("goaway-error", "GOAWAY with an error", says(goaway(0, PROTOCOL_ERROR), PAUSE_S, End.FIN)),
     bad("closes", "closed instead of a response", says(End.FIN), Outcome.RESET),
     cut("length-long", "less than content-length, and its end", says(headers(STATUS_200 + length(99)) + data())),
     cut("length-short", "more than content-length", says(headers(STATUS_200 + length(3)) + data())),

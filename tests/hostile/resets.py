@@ -7,6 +7,7 @@ from typing import Final
 from crawler.items import Outcome
 from tests.hostile.behaviour import (
     FIN,
+    PAUSE_S,
     RESET,
     VANISH,
     Behaviour,
@@ -16,9 +17,6 @@ from tests.hostile.behaviour import (
     head,
     says,
 )
-
-PAUSE_S: Final = 0.05
-"""So that the client has read what was sent before the end: the place is what counts, not the race."""
 
 WORDS: Final = {RESET: "reset", FIN: "closed", VANISH: "closed without TLS's goodbye"}
 

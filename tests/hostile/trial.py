@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from tests.harness import Crawl, CrawlResult, Running
 
 ROOT: Final = Path(__file__).parent.parent.parent
-END_S: Final = 10.0
+END_S: Final = 60.0
 
-LATE_S: Final = 1.0
-"""How much later than its timeout a call may end: the stall check's beat, and a busy machine."""
+LATE_S: Final = 60.0
+"""How much later than its timeout a call may end on a machine that is busy: what has no timeout takes for ever."""
 
 SETTINGS: Final = {
     "DOWNLOAD_TIMEOUT": TIMEOUT_S,

@@ -24,7 +24,7 @@ BUILT: Final = ROOT / "build"
 """Where .ci/servers puts what no package of the system's brings."""
 
 POLL_S: Final = 0.05
-PATIENCE_S: Final = 60.0  # a JVM beside other work; usually a second
+PATIENCE_S: Final = 240.0  # a JVM beside other work; usually a second
 END_S: Final = 10.0
 
 
