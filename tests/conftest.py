@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.harness import ApiServer, Crawl, strict_environment
 from tests.mounts import mount_fixture  # noqa: F401  # the fixture `mount`
@@ -14,6 +15,11 @@ from tests.nursery import AVAILABLE, Nursery
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+settings.register_profile(
+    "any machine", parent=settings.get_profile("default"), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")  # which others use as well, or which stalls for a second
 
 SPEAKING = ("SCRAPY_", "APIFETCH_", "AWS_", "PYTHONWARNINGS", "JOB_COMPLETION_INDEX")
 """Variables, or how they begin, that would change what a crawl does."""

@@ -53,11 +53,11 @@ def test_all_have_the_clock_of_the_first_since_boot_whoever_sets_the_other_one(
 ) -> None:
     one, other = opened(tmp_path / "hosts"), opened(tmp_path / "hosts")
     first = one.steady_clock("a")
-    assert abs(first(time.monotonic()) - time.time()) < 5
+    assert abs(first(time.monotonic()) - time.time()) < 600
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() - 86_400)
     assert other.steady_clock("a")(100.0) == first(100.0)
-    assert other.steady_clock("b")(100.0) - first(100.0) == pytest.approx(-86_400, abs=5)
+    assert other.steady_clock("b")(100.0) - first(100.0) == pytest.approx(-86_400, abs=600)
 
 
 def test_while_another_is_at_it_nobody_waits_and_a_kill_gives_it_free(tmp_path: Path) -> None:
