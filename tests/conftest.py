@@ -24,8 +24,8 @@ settings.load_profile("any machine")  # which others use as well, or which stall
 SPEAKING = ("SCRAPY_", "APIFETCH_", "AWS_", "PYTHONWARNINGS", "JOB_COMPLETION_INDEX")
 """Variables, or how they begin, that would change what a crawl does."""
 
-SOON = {"APIFETCH_RETRY_BASE_S": 0.02, "APIFETCH_RETRY_CAP_S": 0.1}
-"""Retries of every crawl: they rest, but nobody has to wait for them."""
+PATIENT = {"APIFETCH_RETRY_BASE_S": 0.02, "APIFETCH_RETRY_CAP_S": 0.1, "DOWNLOAD_TIMEOUT": 600}
+"""Settings of every crawl: retries rest, but nobody has to wait for them; no call ends because the machine stalls."""
 
 CA_FILES = ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
 
@@ -68,6 +68,6 @@ def nursery(hermetic: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 @pytest.fixture
 def crawl(tmp_path: Path, nursery: Nursery | None) -> Iterator[Crawl]:
     """The crawl command in tmp_path."""
-    crawl = Crawl(tmp_path, settings=SOON, nursery=nursery)
+    crawl = Crawl(tmp_path, settings=PATIENT, nursery=nursery)
     yield crawl
     crawl.close()

@@ -72,7 +72,7 @@ def test_what_stays_broken_is_named_for_what_it_is(crawl: Crawl) -> None:
 def test_after_a_kill_the_call_is_made_again_with_the_same_key(crawl: Crawl, then: str, outcome: str) -> None:
     """But not without it, or with another."""
     is_over = False
-    with Scripted(lambda _: OK if is_over else Says(after_s=60)) as server:
+    with Scripted(lambda _: OK if is_over else Says(after_s=900)) as server:
         calls = write_calls(crawl, [{"url": server.url("/a"), "method": "POST"}])
         running = crawl(calls, wait=False, settings={"APIFETCH_IDEMPOTENCY_KEY": "X-Key"})
         running.wait_for(lambda: server.times("/a") == 1)

@@ -35,7 +35,7 @@ LINE = re.compile(
     r"1 retry; 0 resting.*\. Limited by .+"
 )
 
-HANGS = "/slow/{}?delay_ms=60000"
+HANGS = "/slow/{}?delay_ms=900000"
 
 
 def start(crawl: Crawl, urls: list[str], *options: str, columns: int = 80, **env: str) -> Terminal:
@@ -44,6 +44,7 @@ def start(crawl: Crawl, urls: list[str], *options: str, columns: int = 80, **env
     (crawl.cwd / "settings_of_mine.py").write_text(SETTINGS)
     items = write_list(crawl.cwd / "items.txt", urls)
     command = [sys.executable, "-m", "scrapy", "crawl", "talking", "-a", f"urls={items}", "-a", "workers=5", *options]
+    command += ["-s", "DOWNLOAD_TIMEOUT=900"]
     environment = crawl._environment(crawl.cwd, "settings_of_mine") | env
     return Terminal(command, env=environment, cwd=crawl.cwd, columns=columns)
 
@@ -85,7 +86,7 @@ import crawler
 
 calls = {urls!r}
 try:
-    crawler.fetch(calls, out="out/fetched", workers=5, settings={{"APIFETCH_DRAIN_S": 0}})
+    crawler.fetch(calls, out="out/fetched", workers=5, settings={{"APIFETCH_DRAIN_S": 0, "DOWNLOAD_TIMEOUT": 900}})
 except KeyboardInterrupt:
     print("back again")
 done = crawler.fetch(calls[:-9], out="out/few", quiet=True)

@@ -247,7 +247,7 @@ def test_a_secret_needs_hosts_and_the_message_says_which(api: ApiServer, crawl: 
 @pytest.mark.skipif(not Path("/proc/self/net/tcp").exists(), reason="reads what the system says of a process's sockets")
 def test_a_run_listens_nowhere_and_keeps_the_environment_to_itself(api: ApiServer, crawl: Crawl) -> None:
     proxy = {"APIFETCH_CHECK": "seen", "NO_PROXY": "*", "HTTP_PROXY": "http://127.0.0.1:9"}
-    running = crawl([api.url("/slow/1?delay_ms=1000"), api.url("/echo/1")], wait=False, env=proxy)
+    running = crawl([api.url("/slow/1?delay_ms=5000"), api.url("/echo/1")], wait=False, env=proxy)
     running.wait_for(lambda: api.stats()["held"] == 1)
     sockets = _listening(running.process.pid)
     limits = Path(f"/proc/{running.process.pid}/limits").read_text()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.harness import ApiServer, Crawl
 
 LINES = 80
-DELAY_MS = 100  # with one worker a part takes 4 s at the least: time enough to stop it in the middle
+DELAYS_MS = 100, 500  # with one worker a part takes 10 s more than its first lines: time enough to stop it
 EACH: dict[str, Any] = {"workers": 5, "settings": {"APIFETCH_DURABILITY": "process"}}
 
 
@@ -36,7 +36,7 @@ def told(rows: Iterable[dict[str, Any]]) -> list[tuple[Any, ...]]:
 def test_parts_at_once_one_of_them_killed_and_the_rest_done_by_another_number_of_parts(
     api: ApiServer, crawl: Crawl
 ) -> None:
-    lines = [api.url(f"/items/{n}?delay_ms={DELAY_MS}") for n in range(LINES)]
+    lines = [api.url(f"/items/{n}?delay_ms={DELAYS_MS[n >= 30]}") for n in range(LINES)]
     urls = write_list(crawl.cwd / "list.txt", [*lines, "http://[::1", lines[0]])
     alone = crawl(urls, out="alone", settings=EACH["settings"], workers=50)
 

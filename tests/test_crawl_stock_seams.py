@@ -150,7 +150,7 @@ def test_pages_are_followed_and_a_stopped_run_is_finished_by_the_next(
     """It stops while calls that take for ever hold all workers, with pages and lines still to come."""
     how = {"spider": "follower", "workers": WORKERS, "settings": {"APIFETCH_DRAIN_S": 0}, **with_seams(crawl, seams)}
     urls = [api.url(f"/pages/{chain}/1?last={PAGES}") for chain in range(CHAINS)]
-    slow = [api.url(f"/slow/{n}?delay_ms=60000") for n in range(WORKERS)]
+    slow = [api.url(f"/slow/{n}?delay_ms=900000") for n in range(WORKERS)]
     items = write_list(crawl.cwd / "items.txt", urls[: CHAINS // 2] + slow + urls[CHAINS // 2 :])
     running = crawl(items, wait=False, **how)
     running.wait_for(lambda: len(api.seen("/slow/")) == WORKERS)

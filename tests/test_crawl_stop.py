@@ -77,7 +77,7 @@ def test_a_silent_stdin_does_not_keep_a_stopped_run(api: ApiServer, crawl: Crawl
 
 
 def test_a_second_run_on_the_directory_changes_nothing(api: ApiServer, crawl: Crawl) -> None:
-    running = crawl([api.url(f"/slow/{n}?delay_ms=30000") for n in range(3)], wait=False)
+    running = crawl([api.url(f"/slow/{n}?delay_ms=900000") for n in range(3)], wait=False)
     running.wait_for(lambda: held(api) == 3)
     before = snapshot(running.output.out)
     second = crawl("items.txt")
