@@ -51,7 +51,8 @@ def commit_all(place: Place, durability: Durability, count: int) -> tuple[int, l
 
     sender = threading.Thread(target=send)
     files = Files(place, durability)
-    with closing(Ledger(place.directory, durable=True)) as ledger, ours, theirs:
+    with closing(Ledger(place.directory, durable=True)) as ledger, ours, theirs, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(process, "LINGER_S", 600.0)  # until all is there, or a batch is full
         sender.start()
         sender.join(5)  # whatever fits the socket is there at once
         committer = Committer(files, ledger, run=1, list_id=1, raw=True)

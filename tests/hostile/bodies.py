@@ -128,8 +128,8 @@ SLOW: Final = (
     late("slow-status-line", "a byte of the status line each half second", drips(b"", answer(), 0.5)),
     late(
         "slow-headers",
-        "a byte of a header each half second",
-        drips(b"HTTP/1.1 200 OK\r\n", b"X-A: abcdefghijklmnop", 0.5),
+        "a byte of a header each second",
+        drips(b"HTTP/1.1 200 OK\r\n", b"X-A: abcdefghijklmnop", 1.0),
     ),
     late(
         "slow-header-lines",
@@ -138,7 +138,7 @@ SLOW: Final = (
     ),
     late("slow-body", "a byte of the body each half second", drips(head("Content-Length: 99"), BODY * 3, 0.5)),
     late("slow-chunks", "a chunk each half second", says(head(CHUNKED), *every_half_second(b"1\r\nx\r\n"))),
-    late("slow-chunk-size", "a digit of a chunk's size each half second", drips(head(CHUNKED), b"0" * 20, 0.5)),
+    late("slow-chunk-size", "a digit of a chunk's size each second", drips(head(CHUNKED), b"0" * 20, 1.0)),
     late("slow-interim", "100 Continue each half second", says(*every_half_second(b"HTTP/1.1 100 Continue\r\n\r\n"))),
     late("stall-in-status-line", "silence within the status line", says(b"HTTP/1.1 2", HANG)),
     late("stall-in-headers", "silence within the headers", says(b"HTTP/1.1 200 OK\r\nContent-", HANG)),
