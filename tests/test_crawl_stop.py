@@ -147,6 +147,7 @@ def snapshot(directory: Path) -> dict[str, tuple[int, int]]:
         Trial(kills=3, lines=300, kind="redo", seed=4),
         Trial(kills=2, lines=100, kind="retries", seed=3),
         Trial(kills=1, lines=60, kind="one worker", seed=1),
+        Trial(kills=3, lines=200, kind="packed", seed=2),
     ],
     ids=lambda trial: trial.kind,
 )

@@ -26,6 +26,7 @@ from crawler.store.packs import Packs
 from crawler.store.parts import PartReader, Spot
 from crawler.store.place import Place
 from crawler.store.reading import reading
+from tests.harness import ROOT
 from tests.stored import NOT_FOUND, OK, ORIGIN, SILENT, Answer, Done, drive, kill_after, make_plan, rows
 from tests.test_checking import findings, mend
 from tests.test_forget import forget
@@ -396,3 +397,11 @@ def test_an_older_ledger_learns_of_parts(tmp_path: Path) -> None:
         db.executescript(f"{schema.TABLES.split('CREATE VIEW')[0]} {schema.CHANGES} PRAGMA user_version = 2")
     with closing(Ledger(tmp_path, durable=False)) as ledger:
         assert ledger.query("SELECT count(*) FROM packs") == [(0,)]
+
+
+@pytest.mark.check
+def test_the_measurement_of_packs_still_measures(tmp_path: Path) -> None:
+    """The measurement itself, small: nothing about speed, which is the machine's; what comes out is counted in it."""
+    command = [sys.executable, "-m", "tests.proofs.packed", "--records=300", "--rounds=1", f"--folder={tmp_path}"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert "packs 1.00" in said.splitlines()[-1]

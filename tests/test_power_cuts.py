@@ -39,6 +39,17 @@ def test_what_was_acknowledged_outlives_a_power_cut(durability: Durability) -> N
 
 
 @pytest.mark.check
+@pytest.mark.parametrize("durability", ["batch", "strict", "process"])
+def test_what_was_acknowledged_outlives_power_cuts_in_packs_too(durability: Durability) -> None:
+    if (why := why_not_traced()) is not None:
+        pytest.skip(why)
+    history = History(durability=durability, lines=12, seed=5, packed=True)
+    outcomes = prove(history, cuts=1000, seed=5, resume_every=40)
+    assert outcomes.breaches == []
+    assert outcomes.resumed >= 2
+
+
+@pytest.mark.check
 @pytest.mark.parametrize("seed", [21, 22])
 @pytest.mark.parametrize("durability", ["batch", "strict", "process"])
 def test_what_was_acknowledged_outlives_many_power_cuts(durability: Durability, seed: int) -> None:

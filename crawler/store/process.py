@@ -30,6 +30,10 @@ from crawler.store.stores import open_bodies
 BATCH_RECORDS: Final = 256
 """Records behind one barrier: beyond a few hundred a larger batch costs memory and repeats, and gains nothing."""
 
+PACKED_RECORDS: Final = 2 * BATCH_RECORDS
+"""The same where bodies go into one file: there is little but the barrier to wait for, and half of what the engine may
+have on its way still comes in meanwhile."""
+
 BATCH_BYTES: Final = 16 * 1024 * 1024
 """Body bytes behind one barrier, so that large bodies do not make one batch long."""
 
@@ -206,7 +210,8 @@ def _serve(engine: socket.socket, orders: dict[str, Any]) -> None:
             bodies, ledger, run=orders["run"], list_id=orders["list_id"], raw=orders["raw"], lines=orders["packed"],
             changes=orders["changes"], inside=orders["inside"],
         )  # fmt: skip
-        batch_records = 1 if durability == "strict" else BATCH_RECORDS
+        batch_records = PACKED_RECORDS if orders["packed"] else BATCH_RECORDS
+        batch_records = 1 if durability == "strict" else batch_records
         WriterProcess(engine, committer, ledger, run=orders["run"], batch_records=batch_records).serve()
 
 

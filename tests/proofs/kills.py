@@ -26,6 +26,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from crawler.store.files import FileReader
+from crawler.store.parts import PartReader, frames, unpack
 from crawler.store.process import BATCH_RECORDS
 from crawler.store.writer import QUEUE_RECORDS
 from tests.harness import ApiServer, Crawl, write_list
@@ -33,6 +35,7 @@ from tests.harness import ApiServer, Crawl, write_list
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from crawler.store.bodies import Reader
     from tests.harness import CrawlResult, Output, Running
 
 FOLLOWER = """
@@ -54,9 +57,9 @@ from crawler.settings import *
 SPIDER_MODULES = ["crawler.spiders", "follower"]
 """
 
-KINDS: Final = ("plain", "redo", "pages", "retries", "one worker")
+KINDS: Final = ("plain", "redo", "pages", "retries", "one worker", "packed")
 """What is killed: a list, a `redo=all` of a finished one, chains of pages, a list of which some calls fail at first, a
-list one call at a time."""
+list one call at a time, a list whose bodies go into packs (`pack=jsonl`)."""
 
 FAILS: Final = 5
 """Of so many calls one is answered by 500 at first: more would be an outage, for which a run waits."""
@@ -196,6 +199,8 @@ def run_trial(trial: Trial, api: ApiServer, folder: Path) -> Outcome:
         "settings_module": "kills_settings",
         "workers": trial.workers,
     }
+    if trial.kind == "packed":
+        how["pack"] = "jsonl"
     if trial.kind == "redo":
         assert crawl(items, timeout_s=1200, **how).returncode == 0
         how["redo"] = "all"
@@ -262,10 +267,15 @@ def audit(result: Output, api: ApiServer, urls: list[str], trial: Trial) -> None
     for path, digest in api.log():
         sent[path].add(digest)
     files = {str(path.relative_to(result.out)) for path in result.files()}
-    assert files == {row["location"] for row in rows}
+    stored: Reader = FileReader(result.out)
+    if trial.kind == "packed":
+        stored = PartReader(result.out)
+        audit_parts(result, files)
+    else:
+        assert files == {row["location"] for row in rows}
     assert not result.files("errors")
     for row in rows:
-        data = (result.out / row["location"]).read_bytes()
+        data = stored.read(row["location"])
         assert hashlib.sha256(data).hexdigest() == row["file_digest"], row["location"]
         assert row["uuid"] == str(uuid.uuid5(uuid.NAMESPACE_URL, row["url"]))
         assert row["sha256"] == json.loads(data)["sha256"]
@@ -275,6 +285,17 @@ def audit(result: Output, api: ApiServer, urls: list[str], trial: Trial) -> None
         "lines": trial.lines, "followed": trial.rows - trial.lines, "ok": trial.rows, "failed": 0, "invalid": 0,
         "duplicate": 0, "erased": 0, "left": 0,
     }  # fmt: skip
+
+
+def audit_parts(result: Output, files: set[str]) -> None:
+    """Every part is in the ledger and can be read whole by others; who does so meets every record once."""
+    assert files == {part["name"] for part in result.rows("select name from packs")}
+    found: Counter[str] = Counter()
+    for name in files:
+        data = (result.out / name).read_bytes()
+        for at, size in frames(data):
+            found.update(json.loads(line)["uuid"] for line in unpack(data[at : at + size]).splitlines())
+    assert found == Counter(row["uuid"] for row in result.rows())
 
 
 def trials(kind: str, *, kills: int, lines: int, seed: int) -> list[Trial]:

@@ -23,12 +23,13 @@ def main() -> int:
     parser.add_argument("--lines", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--resume-every", type=int, default=100, help="of so many distinct states, one is run on")
+    parser.add_argument("--packed", action="store_true", help="bodies in packs (`pack=jsonl`)")
     given = parser.parse_args()
     levels = LEVELS if given.durability == "all" else (given.durability,)
     total = Outcomes()
     began_s = time.monotonic()
     for at, level in enumerate(levels):
-        history = History(durability=level, lines=given.lines, seed=given.seed + at)
+        history = History(durability=level, lines=given.lines, seed=given.seed + at, packed=given.packed)
         found = prove(history, cuts=given.cuts // len(levels), seed=given.seed, resume_every=given.resume_every)
         print(
             f"{history}: {found.operations} operations, {found.cuts} cuts, {found.distinct} distinct states, "

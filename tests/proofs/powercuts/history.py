@@ -43,18 +43,20 @@ LARGE: Final = 9000  # bytes: a body of several sectors and pages
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """What happens. lines: of the first two runs; the third has a quarter more."""
+    """What happens. lines: of the first two runs; the third has a quarter more. packed: `pack=jsonl`."""
 
     durability: Durability
     lines: int
     seed: int
+    packed: bool = False
 
     def plan(self, folder: Path, run: int) -> Plan:
         lines = self.lines if run < len(REDOS) - 1 else self.lines * 5 // 4
         return make_plan(
             folder, redo=REDOS[run], durability=self.durability, urls=str(write_lines(folder, lines)),
             shape=Shape(format="jsonl"),
-            out=folder / OUT,
+            out=folder / OUT, packed=self.packed, raw=not self.packed,
+            identity={"pack": "jsonl"} if self.packed else {},
         )  # fmt: skip
 
     def answer(self, name: str, run: int) -> Answer:
@@ -171,9 +173,10 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--durability", default="batch")
     parser.add_argument("--lines", type=int, default=20)
+    parser.add_argument("--packed", action="store_true")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
-    history = History(durability=given.durability, lines=given.lines, seed=given.seed)
+    history = History(durability=given.durability, lines=given.lines, seed=given.seed, packed=given.packed)
     marks = os.open(given.folder / MARKS, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for run in range(len(REDOS)):
         os.write(marks, json.dumps(["run", run]).encode() + b"\n")

@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from crawler.checking import Check
 from crawler.store.files import STAGED
+from crawler.store.parts import Spot, unpack
 from crawler.store.schema import State
 from tests.proofs.powercuts.disk import CALM, WEATHERS, Disk, Remains, Weather
 from tests.proofs.powercuts.history import MARKS, OUT, REDOS, History, play
@@ -87,6 +89,7 @@ def observe(history: History, scratch: Path) -> list[Operation]:
     folder.mkdir()
     command = [sys.executable, "-m", "tests.proofs.powercuts.history", str(folder)]
     command += [f"--durability={history.durability}", f"--lines={history.lines}", f"--seed={history.seed}"]
+    command += ["--packed"] * history.packed
     record(command, folder, log)
     return list(Reader(folder, MARKS).read(log))
 
@@ -179,9 +182,22 @@ class Trial:
 
     def _is_whole(self, remains: Remains, files: dict[str, int], row: Row) -> bool:
         """As recovery will have it: a staged row's file may still wait to be moved into place."""
+        if self._history.packed:
+            return row.location is not None and self._line(remains, files, Spot.parse(row.location)) == row.digest
         path = f"{OUT}/{row.location}"
         inode = files.get(path + STAGED, files.get(path)) if row.state == State.STAGED else files.get(path)
         return inode is not None and self._digest(remains, inode) == row.digest
+
+    def _line(self, remains: Remains, files: dict[str, int], spot: Spot) -> str | None:
+        """The digest of a line of a part; None when it is not there whole."""
+        inode = files.get(f"{OUT}/{spot.part}")
+        if inode is None:
+            return None
+        try:
+            lines = unpack(remains.content(inode)[spot.at : spot.at + spot.size])
+        except ValueError:
+            return None
+        return hashlib.sha256(lines[spot.line_at : spot.line_at + spot.line_size]).hexdigest()
 
     def _digest(self, remains: Remains, inode: int) -> str:
         content = remains.content(inode)
@@ -235,6 +251,10 @@ class Trial:
                 (folder / path).write_bytes(remains.content(inode))
         for run in range(promises.run, len(REDOS)):
             play(self._history, folder, run, None)
+            if self._history.packed:
+                found = list(Check(folder / OUT, jobs=1).findings())
+                assert not found, f"run {run}: {found}"
+                continue
             unknown = set(stored_files(folder / OUT)) - {row["location"] for row in stored_rows(folder / OUT)}
             assert not unknown, f"run {run}: files that no row names: {unknown}"
             audit(folder / OUT)
