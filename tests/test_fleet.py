@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from crawler.exceptions import ArgumentError
 from crawler.fleet import Fleet, Look, Part, gathering, parts_of
 from crawler.fleet.cores import cores
 from crawler.fleet.shares import most_parts, shares
@@ -17,7 +18,7 @@ from crawler.fleet.verdicts import DEATHS, Verdict, judge, wait_s, worst
 from crawler.meter import Limit, Progress
 from crawler.meter import Verdict as Verdict_
 from crawler.meter.metrics import metrics_text
-from crawler.values import AtMost
+from crawler.values import REDO, AtMost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +29,7 @@ def values(**said: Any) -> Mapping[str, Any]:
         "CONCURRENT_REQUESTS": said.get("workers", 20),
         "CONCURRENT_REQUESTS_PER_DOMAIN": said.get("per_host", int(said.get("workers", 20))),
         "APIFETCH_MAX_CALLS": said.get("max_calls"),
+        "APIFETCH_REDO": REDO.parse(said.get("redo", "retryable")),
         "APIFETCH_WORKERS_MAX": said.get("workers_max", 1000),
     }
 
@@ -57,6 +59,11 @@ def test_workers_that_are_found_are_found_within_a_share_of_the_most() -> None:
     parts = parts_of(WHOLE, values(workers=AtMost(101), workers_max=101), 2)
     assert [part.arguments["workers"] for part in parts] == ["auto", "auto"]
     assert [part.settings["APIFETCH_WORKERS_MAX"] for part in parts] == ["51", "50"]
+
+
+def test_what_has_changed_is_not_told_in_parts() -> None:
+    with pytest.raises(ArgumentError, match="redo='changed': expected another redo than changed"):
+        parts_of(WHOLE, values(redo="changed"), 2)
 
 
 def test_parts_are_brought_together_without_a_call_that_was_made() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from crawler.exceptions import ArgumentError
 from crawler.fleet.shares import SHARED, divide
 from crawler.items import Shard
 
@@ -15,7 +16,12 @@ if TYPE_CHECKING:
 
 
 def parts_of(whole: Part, values: Mapping[str, Any], count: int) -> list[Part]:
-    """Give *count* parts, more than one. values: of all settings, typed."""
+    """Give *count* parts, more than one. values: of all settings, typed. Raises ArgumentError for what has no parts."""
+    if values["APIFETCH_REDO"].conditional:
+        expected = (
+            "another redo than changed: what has changed is told by the run that asks, and would be told in parts"
+        )
+        raise ArgumentError("redo", "changed", expected)
     parts = []
     for number, (arguments, settings) in enumerate(divide(values, count), 1):
         shard = Shard(number, count)
