@@ -13,6 +13,7 @@ from crawler.pacing import Policy
 from crawler.secrets import mask_url
 from crawler.sources import STDIN, Shape, SharedAddress, is_shared, is_url, list_name
 from crawler.store.ledgers import ledgers
+from crawler.store.objects.address import fit, is_object_store, local_name, mark_of
 from crawler.store.space import Floor
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from crawler.accounting import Tolerates
     from crawler.addresses import Rule
     from crawler.store.files import Durability
+    from crawler.store.hold import Remote
     from crawler.store.resume import RedoRule
 
 ANY_NUMBER: Final = 1_000_000
@@ -39,6 +41,7 @@ class Plan:
     secrets: the values of `${NAME}`. addresses: which ones may be called.
     key_header: what APIFETCH_IDEMPOTENCY_KEY says, "" for nothing. shard: the part of the list. packed: `pack=jsonl`.
     lease_s: how long a worker of a shared list is taken to be alive without a word.
+    remote: the object store that gets the bodies, None where they stay in *out*.
     """
 
     urls: str
@@ -66,6 +69,7 @@ class Plan:
     shard: Shard = WHOLE
     packed: bool = False
     lease_s: float = 30.0
+    remote: Remote | None = None
 
     @property
     def path(self) -> str:
@@ -100,11 +104,25 @@ def absolute(urls: str) -> str:
     return urls if urls == STDIN else str(path.parent.resolve() / path.name)
 
 
-def output_directory(urls: str, out: str) -> Path:
-    """Where a list's results go: *out* with its fields filled in.
+def output(urls: str, out: str, local: str = "out") -> tuple[Path, str | None]:
+    """Where a list's results go: a directory, and the object store that has the bodies, None for the directory itself.
 
-    A list in an output directory stays there, unless *out* names one directory whatever the list is called.
+    *out* with its fields filled in. The directory of an object store is below *local*. A list in an output directory
+    stays there, unless *out* names one directory whatever the list is called. Raises StoreError.
     """
     if urls != STDIN and not is_url(urls) and "%(name)s" in out and ledgers(Path(urls).parent):
-        return Path(urls).parent
-    return Path(out % {"name": list_name(urls), "time": time.strftime("%Y-%m-%dT%H-%M-%S")})
+        directory = Path(urls).parent
+        mark = mark_of(directory)
+        return directory, mark.url if mark is not None else None
+    name, started = list_name(urls), time.strftime("%Y-%m-%dT%H-%M-%S")
+    if is_object_store(out):
+        url = (out % {"name": fit(name), "time": started}).rstrip("/")
+        return Path(local) / local_name(url), url
+    directory = Path(out % {"name": name, "time": started})
+    mark = mark_of(directory)
+    return directory, mark.url if mark is not None else None
+
+
+def output_directory(urls: str, out: str, local: str = "out") -> Path:
+    """The directory alone."""
+    return output(urls, out, local)[0]

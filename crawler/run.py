@@ -11,32 +11,31 @@ import json
 import os
 import time
 from collections import defaultdict
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crawler.accounting import ExitCode, Tally
 from crawler.addresses import Guard
+from crawler.concluding import write_down
 from crawler.credentials import hide
 from crawler.exceptions import StoreError
-from crawler.gauges import counts, metrics
+from crawler.gauges import counts
 from crawler.items import BadLine, Entry, Outcome, Prior, Record, Ticket
 from crawler.meter import Meter
 from crawler.pacing import Traffic
 from crawler.plan import absolute
 from crawler.recording import Recording
-from crawler.report import report_at_end
 from crawler.sources import acknowledge, download, fingerprint, is_remote, members, open_list
 from crawler.stopping import Stopping
 from crawler.store import runs
 from crawler.store.bits import Bits
-from crawler.store.changes import write_changes
-from crawler.store.exports import write_lists, write_metrics, write_summary
+from crawler.store.exports import write_summary
 from crawler.store.gathering import Gathering
+from crawler.store.hold import Hold
 from crawler.store.ledger import NAME, Ledger
 from crawler.store.ledgers import ledgers
-from crawler.store.place import Place, is_shared
+from crawler.store.place import is_shared
 from crawler.store.resume import Duplicate, Resume
 from crawler.store.schema import State
 from crawler.store.stores import open_bodies
@@ -71,6 +70,7 @@ class Run:
         self.plan = plan
         self.tally = Tally()
         self._on_disk_error = on_disk_error
+        self._loop = asyncio.get_running_loop()
         self._started_at = runs.now()
         self._started_s = time.monotonic()
         self.meter = Meter(time.time())
@@ -84,11 +84,12 @@ class Run:
         self.without_report: str | None = None
         """Why there is no report.html of this run."""
         self._shared = shared
-        self._place = Place.take(plan.out, plan.shard)
+        self._hold = Hold.take(plan.out, plan.shard, plan.remote, lost=self._lose)
+        self._place = self._hold.place
         try:
             self._open(plan)
         except BaseException:
-            for name in ("source", "_ledger", "_place"):  # whatever is open by now
+            for name in ("source", "_ledger", "_hold"):  # whatever is open by now
                 if name in vars(self):
                     vars(self)[name].close()
             raise
@@ -222,6 +223,10 @@ class Run:
     def _hide(self, record: Record) -> None:
         hide(record, self.plan.secrets)
 
+    def _lose(self, error: ApiFetchError) -> None:
+        """Another run has our prefix: said by a thread that is not the loop's."""
+        self._loop.call_soon_threadsafe(self._on_disk_error, error)
+
     # The writer's word, in the loop's thread
 
     def _acknowledge(self, record: Record) -> None:
@@ -270,28 +275,15 @@ class Run:
             **counts(self, time.monotonic() - self._started_s),
         }  # fmt: skip
 
+    @property
+    def saw_whole_list(self) -> bool:
+        """Whether all lines that the list has now have passed by, and it is the directory's own."""
+        return self.tally.read_to_end and not (self.inside or self._shared or self.plan.limit)
+
     def close(self, conclude: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Write how it ended, and give the directory back. conclude: the summary; asked again if the disk refuses."""
-        summary, shard = conclude(), self.plan.shard
-        try:
-            if self.recording.error is None:
-                whole = self.tally.read_to_end and not (self.inside or self._shared or self.plan.limit)
-                write_lists(self._ledger, self.plan.out, self.begun.lists.values() if whole else None, shard)
-                if self.plan.redo.conditional:
-                    summary["changes"] = write_changes(self._ledger, self.plan.out, shard)
-                write_summary(self.plan.out, summary, shard)
-                runs.end(self._ledger, self.begun.run, summary, read_to_end=self.tally.read_to_end)
-        except StoreError as exc:
-            self.recording.error = exc
-        if self.recording.error is not None:
-            summary = conclude()
-            with suppress(StoreError):  # of the disk that refused
-                write_summary(self.plan.out, summary, shard)
-        with suppress(StoreError):  # nothing that was promised
-            write_metrics(self.plan.out, metrics(self, wall_s=time.time(), exit_code=summary["exit_code"]), shard)
-        self._ledger.close()
-        if self.recording.error is None and not shard.is_part:
-            number = self.begun.run if self.tally.calls else None
-            self.without_report = report_at_end(self.plan.out, number, stopped=summary["stop_reason"] is not None)
-        self._place.close()
-        return summary
+        """Write how it ended. conclude: the summary; asked again if the disk refuses."""
+        return write_down(self, self._ledger, self._hold, conclude)
+
+    def leave(self, log: str | None = None) -> None:
+        """Give the directory back. log: the name of the run's log there, to which nobody writes any more."""
+        self._hold.close(log=log, clean=self.recording.error is None)

@@ -154,6 +154,7 @@ async def _drive(plan: Plan, answer: Callable[[str], Answer]) -> Done:
         return run.summary(exit_code=code, stop_reason=None if run.recording.error is None else "disk")
 
     run.close(conclude)
+    run.leave()
     return Done(code, run.tally.equation(), run.tally.lines, calls, run.standing.lines.total(), run.recording.error)
 
 

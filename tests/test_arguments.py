@@ -37,6 +37,7 @@ VALID = {
     "APIFETCH_IDEMPOTENCY_KEY": "X-Request-Id",
     "timeout": "2.5", "max_failed": "1%", "redo": "failed", "duplicates": "fetch", "shard": "1/1", "limit": "10",
     "echo": "status",
+    "APIFETCH_LOCAL": "work", "APIFETCH_LEDGER_COPY_S": "60", "APIFETCH_STORE_PATIENCE_S": "5",
     "APIFETCH_DURABILITY": "strict", "APIFETCH_FOLDER_LEVELS": "2", "APIFETCH_DRAIN_S": "0", "APIFETCH_UMASK": "022",
     "APIFETCH_ADDRESSES": "public", "APIFETCH_MIN_FREE_BYTES": "2GB", "APIFETCH_BODIES_IN_FLIGHT_BYTES": "1GiB",
     "APIFETCH_MIN_FREE_INODES": "0",
@@ -51,7 +52,7 @@ VALID = {
 }  # fmt: skip
 """For everything, a value that is not the default."""
 
-LATER = {"urls": "s3://h/list.txt", "out": "s3://b/p"}
+LATER = {"urls": "s3://h/list.txt"}
 
 
 def read(
@@ -101,6 +102,9 @@ def test_the_defaults_are_those_of_the_design() -> None:
         "APIFETCH_ENV_FILE": "None",
         "APIFETCH_HOSTS": "None",
         "APIFETCH_OUT": "out/%(name)s",
+        "APIFETCH_LOCAL": "out",
+        "APIFETCH_LEDGER_COPY_S": "300.0",
+        "APIFETCH_STORE_PATIENCE_S": "120.0",
         "APIFETCH_SAVE": "envelope",
         "APIFETCH_PACK": "None",
         "CONCURRENT_REQUESTS": "20",
@@ -227,6 +231,17 @@ def test_a_wrong_value_of_a_setting_is_named_with_the_setting(row: Argument) -> 
     for how in ("s", "settings"):
         expected = f"{row.setting}={shown}: expected {row.expected}"
         assert message(**{how: {row.setting: ""}}).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("shard", "3/8", "a prefix for each part, as out=s3://b/p/3-of-8"),
+        ("pack", "jsonl", "bodies as they are in an object store"),
+    ],
+)
+def test_an_object_store_takes_no_parts_and_no_packs(name: str, value: str, expected: str) -> None:
+    assert expected in message(said={"out": "s3://b/p", name: value})
 
 
 @pytest.mark.parametrize(("name", "value"), LATER.items())

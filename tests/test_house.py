@@ -28,6 +28,7 @@ PURE = {
     "arguments",
     "bar",
     "checking",
+    "concluding",
     "credentials",
     "descriptors",
     "exceptions",

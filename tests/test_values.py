@@ -147,7 +147,8 @@ def test_a_parser_reads_its_own_results_and_raises_nothing_but_value_errors(kind
         (URLS, "redis://h/list", "a shared list is redis://host:port/DB/NAME, .*"),
         (URLS, "redis://h/0/a b", "the name of a shared list is .*"),
         (URLS, "redis://h:port/0/list", "its port is no number .*"),
-        (OUT, "s3://bucket/%(name)s", "not yet: an object store"),
+        (OUT, "ftp://host/%(name)s", "of object stores: s3:, gs:, az:"),
+        (OUT, "s3://key:secret@bucket/%(name)s", "of an object store: .*"),
     ],
 )
 def test_what_is_planned_is_said_to_be(kind: Kind, value: str, detail: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from crawler.credentials import expected_of, read_env_file
 from crawler.exceptions import ArgumentError, SecretError
 from crawler.secrets import STARS, is_key_name, mask_url, names_in
 from crawler.sources import body_template, is_shared, url_template
+from crawler.store.objects.address import is_object_store
 from crawler.values import AUTO, AtMost, find_shard
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def read_arguments(
         values["CONCURRENT_REQUESTS_PER_DOMAIN"] = int(values["CONCURRENT_REQUESTS"])
     _check_together(values, said)
     _find_shard(values, environ)
+    _check_store(values)
     _check_secrets(values, environ)
     return values
 
@@ -151,6 +153,15 @@ def _varies(template: str, data: str | None) -> bool:
     if url_template(template).names:
         return True
     return data is not None and any(body_template(data, columns=columns).names for columns in (True, False))
+
+
+def _check_store(values: Mapping[str, Any]) -> None:
+    out, shard = values["APIFETCH_OUT"], values["APIFETCH_SHARD"]
+    if is_object_store(out) and shard is not None and shard.is_part:
+        expected = f"a prefix for each part, as out={out.rstrip('/')}/{str(shard).replace('/', '-of-')}"
+        raise ArgumentError("shard", str(shard), f"no parts within one prefix of an object store: {expected}")
+    if is_object_store(out) and values["APIFETCH_PACK"] is not None:
+        raise ArgumentError("pack", values["APIFETCH_PACK"], "bodies as they are in an object store, or out=DIRECTORY")
 
 
 def _find_shard(values: dict[str, Any], environ: Mapping[str, str]) -> None:

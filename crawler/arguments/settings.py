@@ -39,6 +39,20 @@ SETTINGS: Final = (
         says="the same of files: 1,024 records may wait for the disk, and each may need a folder",
     ),
     row(
+        "APIFETCH_LOCAL", TEXT, default="out", setting="APIFETCH_LOCAL",
+        says="with `out=s3://bucket/prefix`: the directory below which a run keeps its ledger while it is on, in "
+        "`s3/bucket/prefix`",
+    ),
+    row(
+        "APIFETCH_LEDGER_COPY_S", seconds(zero=False), default="300", setting="APIFETCH_LEDGER_COPY_S",
+        says="the same: seconds between two copies of the ledger to the store; a lost machine costs what was fetched "
+        "since the last one",
+    ),
+    row(
+        "APIFETCH_STORE_PATIENCE_S", seconds(zero=False), default="120", setting="APIFETCH_STORE_PATIENCE_S",
+        says="the same: seconds that a store may be down, its requests repeated, before the run stops with exit code 3",
+    ),
+    row(
         "APIFETCH_BODIES_IN_FLIGHT_BYTES", size(2**20), default="256MiB", setting="APIFETCH_BODIES_IN_FLIGHT_BYTES",
         says="bytes of bodies, from their arrival until they are on disk, that are held at once: beyond it all calls "
         "but one wait, and the time does not count towards their `timeout` (libcurl's handler)",

@@ -82,7 +82,7 @@ ARGUMENTS: Final = (
     row(
         "out", OUT, default="out/%(name)s",
         says="the output directory; `%(name)s` is the list's name, `%(time)s` the start of the run, `%%` a "
-        "percent sign; not yet: the URL of an object store",
+        "percent sign; or the URL of an object store, `s3://bucket/prefix` ([object stores](object-stores.md))",
     ),
     row(
         "save", choice("envelope", "raw"), default="envelope",

@@ -111,7 +111,7 @@ class Command(ScrapyCrawl):
             urls = settings["APIFETCH_URLS"]
             check_list(urls, shape_of(settings))
             _check_handler(settings["APIFETCH_HTTP_HANDLER"])
-            out = output_directory(urls, settings["APIFETCH_OUT"])
+            out = output_directory(urls, settings["APIFETCH_OUT"], settings["APIFETCH_LOCAL"])
             if "_job" in opts.spargs:
                 _check_job(out, self.settings)
             for feed in opts.overwrite_output or ():

@@ -86,6 +86,7 @@ class Command(ScrapyCommand):
         from crawler.exceptions import ArgumentError  # noqa: PLC0415
         from crawler.plan import shape_of  # noqa: PLC0415
         from crawler.sources import STDIN, check_list  # noqa: PLC0415
+        from crawler.store.objects.address import is_object_store  # noqa: PLC0415
 
         assert self.settings is not None
         loader = get_spider_loader(self.settings)
@@ -100,6 +101,8 @@ class Command(ScrapyCommand):
         values: dict[str, Any] = spider.read_arguments(self.settings, arguments)
         if not opts.scrapyd:  # whose list it is
             check_list(values["APIFETCH_URLS"], shape_of(values))
+        if is_object_store(values["APIFETCH_OUT"]):
+            raise ArgumentError("out", values["APIFETCH_OUT"], "a directory, where the parts are brought together")
         return values
 
     async def _fetch(

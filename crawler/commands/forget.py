@@ -66,9 +66,11 @@ def _forget(out: Path, uuids: list[bytes]) -> int:
     from crawler.checking import FOUND  # noqa: PLC0415
     from crawler.store.forgetting import forget  # noqa: PLC0415
     from crawler.store.ledger import Ledger  # noqa: PLC0415
+    from crawler.store.objects.address import refuse_remote  # noqa: PLC0415
     from crawler.store.place import Place  # noqa: PLC0415
     from crawler.store.reading import identity, open_ledger  # noqa: PLC0415
 
+    refuse_remote(out, "forgetting")
     with open_ledger(out) as db:  # before the lock: a directory that is none is not to be made one
         levels = int(identity(db).get("APIFETCH_FOLDER_LEVELS", 1))
     with closing(Place.take(out)) as place, closing(Ledger(out, durable=True)) as ledger:

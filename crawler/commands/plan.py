@@ -83,7 +83,7 @@ class Command(ScrapyCommand):
             )
         spider: Any = loader.load(opts.spider)
         values = spider.read_arguments(self.settings, arguments)
-        out = output_directory(values["APIFETCH_URLS"], values["APIFETCH_OUT"])
+        out = output_directory(values["APIFETCH_URLS"], values["APIFETCH_OUT"], values["APIFETCH_LOCAL"])
         counted = _counted(values, out, opts.probe)
         said = dict(text.partition("=")[::2] for text in opts.set)
         said_workers = values["CONCURRENT_REQUESTS"]

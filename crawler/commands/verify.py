@@ -88,9 +88,11 @@ class Command(ScrapyCommand):
 
 def _verify(out: Path, opts: argparse.Namespace) -> int:
     from crawler.checking import FOUND, REPAIR  # noqa: PLC0415
+    from crawler.store.objects.address import refuse_remote  # noqa: PLC0415
     from crawler.store.place import Place  # noqa: PLC0415
     from crawler.store.reading import open_ledger  # noqa: PLC0415
 
+    refuse_remote(out, "verifying")
     with open_ledger(out):  # before the lock: a directory that is none is not to be made one
         pass
     with closing(Place.take(out)) as place:

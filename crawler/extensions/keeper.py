@@ -19,6 +19,7 @@ from crawler.credentials import REFUSING
 from crawler.descriptors import leave_no_core
 from crawler.exceptions import (
     ApiFetchError,
+    ArgumentError,
     InterruptError,
     ListError,
     OtherListError,
@@ -64,6 +65,7 @@ _REFUSALS: Final = (
     (InterruptError, ExitCode.STOPPED, "shutdown"),
     (ListError, ExitCode.USAGE, "bad_list"),
     (OtherListError, ExitCode.USAGE, "other_list"),
+    (ArgumentError, ExitCode.USAGE, "bad_argument"),
     (SecretError, ExitCode.USAGE, "no_secret"),
     (StoreError, ExitCode.DISK, DISK),
 )
@@ -115,9 +117,13 @@ class RunKeeper:
             logger.warning("$%s in headers or params is sent as it stands; ${%s} would be filled in", name, name)
         self._log = RunLog(plan.out / plan.shard.file(RUN_LOG), self._crawler.settings, plan.secrets)
         spider.run = self._run  # type: ignore[attr-defined]  # where spider, pipeline and middlewares find it
-        for line in opening(self._run, self._shown(plan.out)):
+        for line in opening(self._run, self._where(self._run)):
             logger.info("%s", line)
         self._watch = asyncio.ensure_future(self._watch_for_stop())
+
+    def _where(self, run: Run) -> str:
+        """Where the results are, as it is to be named."""
+        return run.plan.remote.url if run.plan.remote is not None else str(self._shown(run.plan.out))
 
     def _shown(self, out: Path) -> Path:
         """The output directory as the log names it; who reads a log file need not know where the run was started."""
@@ -166,7 +172,12 @@ class RunKeeper:
             asyncio.ensure_future(self._crawler.engine.close_spider_async(reason=reason))  # noqa: RUF006  # the engine holds it
 
     def _disk_refused(self, error: ApiFetchError) -> None:
-        logger.error("%s; nothing of that batch counts as done. Make room, then run the same command again", error)
+        if isinstance(error, OtherRunError):
+            logger.error("%s: stopping", error)
+        else:
+            remote = self._run is not None and self._run.plan.remote is not None
+            first = "See to the store" if remote else "Make room"
+            logger.error("%s; nothing of that batch counts as done. %s, then run the same command again", error, first)
         asyncio.ensure_future(self._crawler.engine.close_spider_async(reason=DISK))  # noqa: RUF006  # the engine holds it
 
     # What would otherwise vanish
@@ -222,12 +233,13 @@ class RunKeeper:
         if run.recording.error is not refused:
             logger.error("%s", run.recording.error)
         self._crawler.stats.set_value(EXIT_CODE, int(summary["exit_code"]))
-        for line in ending(summary, self._shown(run.plan.out)):
+        for line in ending(summary, self._where(run)):
             logger.info("%s", line)
         if run.without_report is not None:
             logger.warning("No report.html (%s): scrapy report %s writes it", run.without_report, run.plan.out)
         if self._log is not None:
             self._log.close()
+        run.leave(run.plan.shard.file(RUN_LOG))
         self._closed.set()
 
     async def engine_stopped(self) -> None:

@@ -16,9 +16,10 @@ from crawler.credentials import Secrets
 from crawler.items import WHOLE
 from crawler.machine import Board, state_folder
 from crawler.pacing import Policy, Shared, backoffs, outage, shut_out
-from crawler.plan import ANY_NUMBER, Plan, output_directory, shape_of
+from crawler.plan import ANY_NUMBER, Plan, output, shape_of
 from crawler.secrets import bare_names_in, only_names
 from crawler.sources import SHAPING, SharedAddress, is_shared
+from crawler.store.hold import Remote
 from crawler.store.runs import boot_id
 from crawler.store.space import Floor
 from crawler.values import AUTO, AtMost
@@ -33,9 +34,12 @@ def plan_of(settings: BaseSettings) -> Plan:
     """The Plan that these settings, checked and typed, stand for. Raises SecretError, ListError."""
     urls = settings["APIFETCH_URLS"]
     params = settings["APIFETCH_PARAMS"] or ()
+    out, url = output(urls, settings["APIFETCH_OUT"], settings["APIFETCH_LOCAL"])
+    patience_s, copied_s = settings["APIFETCH_STORE_PATIENCE_S"], settings["APIFETCH_LEDGER_COPY_S"]
     return Plan(
         urls=urls,
-        out=output_directory(urls, settings["APIFETCH_OUT"]),
+        out=out,
+        remote=None if url is None else Remote(url, patience_s=patience_s, copied_s=copied_s),
         shape=shape_of(settings),
         ca_file=settings["APIFETCH_CA_FILE"],
         limit=settings["APIFETCH_LIMIT"],

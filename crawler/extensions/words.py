@@ -11,7 +11,6 @@ from crawler.sources import STDIN, left_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from crawler.run import Run
 
@@ -19,7 +18,7 @@ _MEANINGS: Final = {
     ExitCode.DONE: "done",
     ExitCode.BUG: "a bug: some lines have no record although nothing stopped the run",
     ExitCode.USAGE: "the list could not be read to its end",
-    ExitCode.DISK: "the disk refused; make room, then run the same command again",
+    ExitCode.DISK: "the disk, or the object store, refused; see to it, then run the same command again",
     ExitCode.NO_ANSWER: "some lines got no usable answer; the same command again retries what may pass",
     ExitCode.CREDENTIALS: "the API refuses the credentials; put them right, then run the same command again to go on",
     ExitCode.NOT_OK: "some lines were answered, but not ok",
@@ -28,14 +27,16 @@ _MEANINGS: Final = {
 }
 
 
-def opening(run: Run, out: Path) -> Iterator[str]:
-    """What is asked, and what the ledger holds of it already. out: the directory, as it is to be named."""
+def opening(run: Run, where: str) -> Iterator[str]:
+    """What is asked, and what the ledger holds of it already. where: the output, as it is to be named."""
     shown = "the standard input" if run.plan.urls == STDIN else run.plan.shown
     if run.files is not None:
         shown += f" ({counted(len(run.files), 'file')})"
     if run.plan.shard.is_part:
         shown = f"part {run.plan.shard} of {shown}"
-    yield f"Fetching {shown} into {out}"
+    yield f"Fetching {shown} into {where}"
+    if run.plan.remote is not None:
+        yield f"The ledger is in {run.plan.out} while the run is on"
     for shard, records in run.gathered.items():
         where = f"part {shard}" if shard.is_part else "the whole list"
         yield f"{counted(records, 'record')} taken over from the ledger of {where}"
@@ -61,7 +62,7 @@ def opening(run: Run, out: Path) -> Iterator[str]:
         yield f"The redo={run.plan.redo_text} that was begun earlier goes on"
 
 
-def ending(summary: Mapping[str, Any], out: Path) -> Iterator[str]:
+def ending(summary: Mapping[str, Any], where: str) -> Iterator[str]:
     """The accounting, and what to do next."""
     this, equation = summary["run"], summary["equation"]
     if equation["lines"] == 0:
@@ -80,7 +81,7 @@ def ending(summary: Mapping[str, Any], out: Path) -> Iterator[str]:
     stopped = f" ({summary['stop_reason']})" if summary["stop_reason"] else ""
     if summary["resume_at"]:
         yield f"What is left has to wait: going on makes sense at {summary['resume_at']}"
-    yield f"Exit code {code.value}: {_MEANINGS[code]}{stopped}. Results: {out}"
+    yield f"Exit code {code.value}: {_MEANINGS[code]}{stopped}. Results: {where}"
 
 
 def _came(summary: Mapping[str, Any]) -> Iterator[str]:

@@ -21,6 +21,7 @@ from crawler.library.results import Results, results
 from crawler.meter.progress import TELL
 from crawler.plan import output_directory
 from crawler.store.exports import SUMMARY
+from crawler.store.objects.address import is_object_store, local_name
 from crawler.values import SHARD, find_shard
 
 if TYPE_CHECKING:
@@ -84,11 +85,12 @@ def fetch(
     there is no result: a wrong argument, a directory that is held, a disk that refuses. Lines that failed are no
     error: they are counted. Ctrl-C stops the crawl in good order, then raises KeyboardInterrupt.
     """
-    directory = _directory(urls, out)
+    directory = _directory(urls, out, settings or {})
+    url = out if isinstance(out, str) and is_object_store(out) else None
     with ExitStack() as opened:
         path = urls if isinstance(urls, str | os.PathLike) else _write_list(urls, directory)
         told = {name: opened.enter_context(_told(name, value)) for name, value in arguments.items()}
-        told |= {"urls": path, "out": str(directory).replace("%", "%%")}
+        told |= {"urls": path, "out": str(directory).replace("%", "%%") if url is None else url}
         bar = bar_for_people(progress, quiet=quiet)
         code, last = _crawl(crawl_command(told, settings or {}, spider=spider), bar=bar, quiet=quiet)
     if code < 0 or code in _NO_RESULT:
@@ -104,12 +106,13 @@ def _summary(shard: object) -> str:
     return SUMMARY if shard is None else find_shard(SHARD.parse(shard), os.environ).file(SUMMARY)
 
 
-def _directory(urls: object, out: str | os.PathLike[str] | None) -> Path:
+def _directory(urls: object, out: str | os.PathLike[str] | None, settings: Mapping[str, object]) -> Path:
+    local = str(settings.get("APIFETCH_LOCAL", "out"))
     if isinstance(urls, str | os.PathLike):
-        return output_directory(os.fspath(urls), "out/%(name)s" if out is None else os.fspath(out))
+        return output_directory(os.fspath(urls), "out/%(name)s" if out is None else os.fspath(out), local)
     if out is None:
         raise ArgumentError("out", None, "a directory, since calls that are no file have no name")
-    return Path(out)
+    return Path(local) / local_name(out) if isinstance(out, str) and is_object_store(out) else Path(out)
 
 
 def _write_list(calls: Iterable[str | Mapping[str, Any]], directory: Path) -> Path:

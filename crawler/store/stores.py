@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from crawler.store.files import FileReader, Files
+from crawler.store.objects.address import mark_of
 from crawler.store.packs import Packs
 from crawler.store.parts import PartReader
 
@@ -22,9 +23,19 @@ def open_bodies(place: Place, ledger: Ledger, *, durability: Durability, levels:
     """The store of a run that writes. levels: of folders, where bodies are files. packed: `pack=jsonl`."""
     if packed:
         return Packs(place, ledger, durability)
+    if (mark := mark_of(place.directory)) is not None:
+        from crawler.store.objects.bodies import ObjectBodies  # noqa: PLC0415  # for those who have obstore
+
+        return ObjectBodies.open(mark, levels=levels)
     return Files(place, durability, levels=levels)
 
 
 def open_reader(out: Path, known: Mapping[str, str]) -> Reader:
     """The store of a directory as a reader sees it. known: what the directory was begun with (reading.identity)."""
-    return PartReader(out) if known.get("pack") else FileReader(out)
+    if known.get("pack"):
+        return PartReader(out)
+    if (mark := mark_of(out)) is not None:
+        from crawler.store.objects.bodies import ObjectReader  # noqa: PLC0415  # for those who have obstore
+
+        return ObjectReader.open(mark)
+    return FileReader(out)

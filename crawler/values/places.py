@@ -9,8 +9,10 @@ from typing import Final
 
 from crawler.secrets import names_in
 from crawler.sources import SharedAddress, body_template, is_remote, is_shared, url_template
+from crawler.store.objects.address import SCHEMES, is_address, is_object_store
 from crawler.values.kinds import Kind, text
 
+_FIELDS: Final = re.compile(r"%\((?:name|time)\)s|%%")
 _REMOTE: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _FORMAT: Final = re.compile(r"(?:txt|csv|tsv|jsonl|curl)(?:\.(?:gz|bz2|xz|zst))?|parquet")
 
@@ -33,10 +35,12 @@ def _format(value: object) -> str:
 
 def _out(value: object) -> str:
     out = text(os.fspath(value) if isinstance(value, os.PathLike) else value)
-    if _REMOTE.match(out):
-        raise ValueError("not yet: an object store")
-    if "%" in re.sub(r"%\((?:name|time)\)s|%%", "", out):
+    if _REMOTE.match(out) and not is_object_store(out):
+        raise ValueError(f"of object stores: {', '.join(f'{scheme}:' for scheme in SCHEMES)}")
+    if "%" in _FIELDS.sub("", out):
         raise ValueError("a % for itself is written %%")
+    if is_object_store(out) and not is_address(_FIELDS.sub("x", out)):
+        raise ValueError("of an object store: s3://bucket/prefix, with no keys, which are found as its own tools do")
     return out
 
 
@@ -79,4 +83,4 @@ URLS: Final = Kind(
 FORMAT: Final = Kind(_format, "txt, csv, tsv, jsonl or curl, each also with .gz, .bz2, .xz or .zst; or parquet")
 TEMPLATE: Final = Kind(_template, "a URL with columns in braces, such as https://api.example/items/{id}")
 DATA: Final = Kind(_data, 'a body with columns in braces, such as {"id": {id}}, or @FILE that holds one')
-OUT: Final = Kind(_out, "the path of a directory, in which %(name)s and %(time)s are filled in")
+OUT: Final = Kind(_out, "the path of a directory or s3://bucket/prefix, in which %(name)s and %(time)s are filled in")

@@ -129,6 +129,7 @@ async def _play(plan: Plan, answer: partial[Answer], marks: int | None) -> ExitC
     await run.finish()
     code = run.tally.exit_code(plan.tolerance, complete=True)
     run.close(lambda: run.summary(exit_code=code, stop_reason=None))
+    run.leave()
     return code
 
 

@@ -1,0 +1,142 @@
+"""Bodies as objects (a `Bodies`): the same names as files have, put many at once, acknowledged by the store.
+
+A body that belongs to a row is never touched before its successor's row is committed: the new one is put as `.new`
+and moved into place afterwards, by the store itself. Knows nothing of rows.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final, Self
+
+from crawler.exceptions import BodyError, OtherRunError, StoreError
+from crawler.store.files import LOCATION, STAGED, location
+from crawler.store.objects.client import AT_START_S, Client, wait_for
+from crawler.store.objects.lease import RENEWED_S, confirm
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from concurrent.futures import Future
+
+    from crawler.store.bodies import Body
+    from crawler.store.objects.address import Mark
+
+CONFIRMED_S: Final = RENEWED_S
+"""How often the writer asks whether the prefix is still the run's: one request beside the thousands that it puts."""
+
+
+class ObjectBodies:
+    """The bodies below one prefix. mark: of the run that holds it. levels: of folders."""
+
+    stages = True
+
+    def __init__(self, client: Client, mark: Mark, *, levels: int) -> None:
+        self._client = client
+        self._token = mark.token
+        self._may_be_left = mark.killed  # objects of a run that was killed between object and row
+        self._levels = levels
+        self._pending: list[Future[None]] = []
+        self._confirmed_s = time.monotonic()
+
+    @classmethod
+    def open(cls, mark: Mark, *, levels: int) -> Self:
+        """Raises ArgumentError, StoreError."""
+        return cls(Client(mark.url, patience_s=mark.patience_s), mark, levels=levels)
+
+    def put(self, batch: Sequence[Body]) -> list[str | None]:
+        self._confirm()
+        return [self._put(body) for body in batch]
+
+    def _put(self, body: Body) -> str | None:
+        uuid, ok, data, prior, kept = body
+        left: list[str] = []
+        if self._may_be_left and kept and prior is not None:
+            left.append(prior + STAGED)
+        elif self._may_be_left and prior is None:
+            left += [self._name(uuid, ok=other) for other in (True, False) if data is None or other is not ok]
+        if kept or data is None:
+            if left:
+                self._begin(self._client.remove, *left)
+            return None
+        name = self._name(uuid, ok=ok)
+        self._begin(self._write, name if prior is None else name + STAGED, data, left)
+        return name
+
+    def _write(self, name: str, data: bytes, left: list[str]) -> None:
+        self._client.put(name, data)
+        self._client.remove(*left)
+
+    def barrier(self) -> None:
+        """Return when the store keeps everything that was put, and the prefix is still this run's."""
+        pending, self._pending = self._pending, []
+        wait_for(pending)
+        self._confirm()
+
+    def enter(self) -> None:
+        """The rows say it all."""
+
+    def settle(self, uuid: str, location: str | None) -> None:
+        self._begin(self._settle, uuid, location)
+
+    def _settle(self, uuid: str, location: str | None) -> None:
+        for ok in (True, False):
+            name = self._name(uuid, ok=ok)
+            if name == location:
+                self._client.move(name + STAGED, name)
+            else:
+                self._client.remove(name)
+
+    def withdraw(self, uuid: str, location: str | None) -> None:
+        for ok in (True, False):
+            name = self._name(uuid, ok=ok)
+            self._begin(self._client.remove, name + STAGED, *([name] if name != location else []))
+
+    def recover(self) -> None:
+        """What a killed run has put goes as its calls are made again."""
+
+    def holds(self, location: str) -> bool:
+        """As the ledger says: to ask the store would be a request for every line."""
+        return bool(location)
+
+    def close(self) -> None:
+        wait_for(self._pending)
+        self._client.close()
+
+    def _name(self, uuid: str, *, ok: bool) -> str:
+        return location(uuid, ok=ok, levels=self._levels)
+
+    def _begin(self, do: object, *values: object) -> None:
+        self._pending.append(self._client.soon(do, *values))  # type: ignore[arg-type]
+
+    def _confirm(self) -> None:
+        """Not more often than need be: a machine that slept for longer than its lease must not go on writing."""
+        if time.monotonic() - self._confirmed_s < CONFIRMED_S:
+            return
+        try:
+            confirm(self._client, self._token)
+        except OtherRunError as exc:
+            raise StoreError(str(exc)) from exc
+        self._confirmed_s = time.monotonic()
+
+
+class ObjectReader:
+    """The bodies below one prefix for whoever changes nothing (a `Reader`)."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    @classmethod
+    def open(cls, mark: Mark) -> Self:
+        """Raises ArgumentError, StoreError."""
+        return cls(Client(mark.url, patience_s=AT_START_S))
+
+    def read(self, location: str) -> bytes:
+        if LOCATION.fullmatch(location) is None:
+            raise BodyError(f"{location!r} is no place of a body in {self._client.url}")
+        try:
+            found = self._client.get(location)
+        except StoreError as exc:
+            raise BodyError(str(exc)) from exc
+        if found is None:
+            raise BodyError(f"{self._client.url}/{location}: there is no such object")
+        return found[0]

@@ -1,0 +1,181 @@
+"""The client: objects put, got, copied and removed below one prefix, many at once, again and again while it is down.
+
+The only one that knows obstore. Credentials, region and endpoint are found by its usual chain (AWS_* and the like,
+an instance's own); they are never asked for, shown or kept here. Knows nothing of records.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from crawler.exceptions import ArgumentError, StoreError
+
+try:
+    import obstore
+    from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
+    from obstore.store import from_url
+except ImportError as exc:
+    raise ArgumentError("out", "the URL of an object store", "a directory, or first: pip install obstore") from exc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Future
+    from pathlib import Path
+
+    from obstore.store import ObjectStore
+
+AT_ONCE: Final = 48
+"""Requests in flight: at 30 ms each, what a store next door takes, 1,600 a second."""
+
+PATIENCE_S: Final = 120.0
+"""How long a store may be down before a run gives up."""
+
+AT_START_S: Final = 10.0
+"""The same for the first request of a run, when somebody waits for it and nothing is lost."""
+
+_CODE: Final = re.compile(r"<Code>([^<]*)</Code>(?:\s*<Message>([^<]*)</Message>)?")
+_QUERY: Final = re.compile(r"\?\S+")
+
+
+class ConflictError(Exception):
+    """A conditional put was refused: the object is there, or is not the one it was to replace."""
+
+
+class Client:
+    """The objects of one prefix. Every method may be called by any thread and raises StoreError.
+
+    store: for tests, which have one in memory. patience_s: how long a request is repeated while the store is down.
+    """
+
+    def __init__(self, url: str, *, patience_s: float = PATIENCE_S, store: ObjectStore | None = None) -> None:
+        self.url = url.rstrip("/")
+        self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="objects")
+        self._store = store if store is not None else self._open(patience_s)
+
+    def _open(self, patience_s: float) -> ObjectStore:
+        backoff = {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=10), "base": 2}
+        retry: Any = {
+            "retry_timeout": timedelta(seconds=patience_s), "max_retries": 1_000_000, "backoff": backoff,
+        }  # fmt: skip
+        try:
+            return from_url(self.url, retry_config=retry)
+        except (BaseError, ValueError) as exc:
+            raise ArgumentError("out", self.url, f"an object store that can be opened ({_reason(exc)})") from exc
+
+    def close(self) -> None:
+        self._pool.shutdown()
+
+    # Many at once
+
+    def soon(self, do: Callable[..., Any], *values: Any) -> Future[Any]:
+        """Begin a request, or several in a row, among at most AT_ONCE."""
+        return self._pool.submit(do, *values)
+
+    # One
+
+    def put(self, name: str, data: bytes | Path) -> None:
+        """Return when the store has said that it keeps *data*, whole, in the place of what was there."""
+        try:
+            if isinstance(data, bytes):
+                obstore.put(self._store, name, data, use_multipart=False)
+            else:
+                obstore.put(self._store, name, data)
+        except (BaseError, OSError) as exc:
+            raise self._error("write", name, exc) from exc
+
+    def put_if(self, name: str, data: bytes, etag: str | None) -> str:
+        """Put in the place of the object with that tag, of none if None; returns the new tag. Raises ConflictError."""
+        try:
+            done = obstore.put(
+                self._store, name, data, use_multipart=False, mode="create" if etag is None else {"e_tag": etag}
+            )
+        except (AlreadyExistsError, PreconditionError, FileNotFoundError) as exc:
+            raise ConflictError(name) from exc
+        except (BaseError, OSError) as exc:
+            raise self._error("write", name, exc) from exc
+        if not done["e_tag"]:
+            raise StoreError(f"{self.url}: the store gives objects no tags, by which one writer could be told from two")
+        return done["e_tag"]
+
+    def get(self, name: str) -> tuple[bytes, str] | None:
+        """An object and its tag; None when there is none."""
+        try:
+            found = obstore.get(self._store, name)
+            return bytes(found.bytes()), found.meta["e_tag"] or ""
+        except FileNotFoundError:
+            return None
+        except (BaseError, OSError) as exc:
+            raise self._error("read", name, exc) from exc
+
+    def fetch(self, name: str, path: Path) -> bool:
+        """Copy an object into a file, whole and on disk, or not at all; whether there is one."""
+        partial = path.with_name(f".{path.name}.tmp")
+        try:
+            found = obstore.get(self._store, name)
+            with partial.open("wb") as file:
+                for piece in found.stream():
+                    file.write(piece)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except FileNotFoundError as exc:
+            if exc.filename is not None:  # of ours
+                raise self._error("copy", name, exc) from exc
+            return False
+        except (BaseError, OSError) as exc:
+            raise self._error("copy", name, exc) from exc
+        finally:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
+        return True
+
+    def move(self, name: str, to: str) -> None:
+        """Put an object in another's place, at once; if there is none, it was moved before."""
+        try:
+            obstore.copy(self._store, name, to)
+            obstore.delete(self._store, name)
+        except FileNotFoundError:
+            return
+        except (BaseError, OSError) as exc:
+            raise self._error("move", name, exc) from exc
+
+    def remove(self, *names: str) -> None:
+        """Remove those that are there."""
+        for name in names:
+            try:
+                obstore.delete(self._store, name)
+            except FileNotFoundError:
+                continue
+            except (BaseError, OSError) as exc:
+                raise self._error("remove", name, exc) from exc
+
+    def names(self, prefix: str) -> Iterator[str]:
+        """The names that are there below *prefix*, in no order."""
+        try:
+            for page in obstore.list(self._store, prefix):
+                yield from (each["path"] for each in page)
+        except (BaseError, OSError) as exc:
+            raise self._error("list", prefix, exc) from exc
+
+    def _error(self, verb: str, name: str, exc: Exception) -> StoreError:
+        return StoreError(f"cannot {verb} {self.url}/{name}: {_reason(exc)}")
+
+
+def wait_for(pending: Sequence[Future[Any]]) -> None:
+    """Return when all are done; then raise what one of them raised."""
+    errors = [exc for each in pending if (exc := each.exception()) is not None]
+    if errors:
+        raise errors[0]
+
+
+def _reason(exc: Exception) -> str:
+    """What a store said, in a line: its own code and message, else what went wrong on the way. No query, no keys."""
+    text = str(exc)
+    if (told := _CODE.search(text)) is not None:
+        return ": ".join(filter(None, told.groups()))
+    return _QUERY.sub("", text.partition("\n")[0])[:300]

@@ -1,0 +1,265 @@
+"""The lease of a prefix, bodies as objects, and a working directory: with a store in memory, no server and no clock."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+pytest.importorskip("obstore", reason="pip install obstore")
+
+from obstore.store import MemoryStore
+
+from crawler.exceptions import ArgumentError, BodyError, OtherListError, OtherRunError, StoreError
+from crawler.store.bodies import Body
+from crawler.store.objects.address import Mark, fit, is_address, local_name, mark_of, refuse_remote
+from crawler.store.objects.bodies import ObjectBodies, ObjectReader
+from crawler.store.objects.client import Client, ConflictError
+from crawler.store.objects.lease import NAME, RUNS_OUT_S, SKEW_S, Lease, Terms, confirm
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+URL = "s3://bucket/prefix"
+UUID = "ab000000-0000-5000-8000-000000000001"
+OK, ERROR = f"responses/ab/{UUID}.json", f"errors/ab/{UUID}.json"
+NOW_S = 1_800_000_000.0
+
+
+@pytest.fixture
+def client() -> Iterator[Client]:
+    with closing(Client(URL, store=MemoryStore())) as client:
+        yield client
+
+
+def take(client: Client, who: str, now_s: float = NOW_S, *, known: str = "") -> Lease:
+    return Lease.take(client, known=known, new=f"directory of {who}", token=f"token of {who}", who=who, now_s=now_s)
+
+
+def names(client: Client) -> set[str]:
+    return set(client.names(""))
+
+
+# The lease
+
+
+def test_of_two_runs_one_is_refused_and_told_who_has_it_and_until_when(client: Client) -> None:
+    take(client, "process 7 on one")
+    with pytest.raises(OtherRunError, match=r"s3://bucket/prefix: process 7 on one, until 2027-01-15T08:01:00Z"):
+        take(client, "two", NOW_S + 1)
+
+
+@pytest.mark.parametrize(("later_s", "is_free"), [(RUNS_OUT_S + SKEW_S - 1, False), (RUNS_OUT_S + SKEW_S, True)])
+def test_a_lease_that_nobody_renews_runs_out(client: Client, later_s: float, *, is_free: bool) -> None:
+    one = take(client, "one")
+    if is_free:
+        two = take(client, "two", NOW_S + later_s)
+        assert two.terms.killed  # there may be objects that no row names
+        with pytest.raises(OtherRunError, match="two"):
+            one.renew(NOW_S + later_s)
+        confirm(client, two.terms.token)
+    else:
+        with pytest.raises(OtherRunError, match="one"):
+            take(client, "two", NOW_S + later_s)
+
+
+def test_a_renewed_lease_holds_longer(client: Client) -> None:
+    take(client, "one").renew(NOW_S + 50)
+    with pytest.raises(OtherRunError):
+        take(client, "two", NOW_S + RUNS_OUT_S + SKEW_S)
+
+
+def test_what_was_given_back_is_free_at_once(client: Client) -> None:
+    one = take(client, "one")
+    one.give_back(clean=True)
+    assert not take(client, "two").terms.killed
+    with pytest.raises(OtherRunError, match="two"):
+        one.renew(NOW_S)
+
+
+def test_what_was_given_back_by_a_run_that_was_refused_by_the_store_may_have_left_objects(client: Client) -> None:
+    take(client, "one").give_back(clean=False)
+    two = take(client, "two")
+    two.give_back(clean=True)
+    assert take(client, "three").terms.killed
+
+
+def test_the_directory_that_had_it_need_not_wait_and_is_known_again(client: Client) -> None:
+    one = take(client, "one")
+    again = take(client, "one, again", NOW_S + 1, known=one.terms.holder)
+    assert again.terms.holder == one.terms.holder
+    assert again.terms.killed
+    with pytest.raises(OtherRunError):
+        one.renew(NOW_S + 2)
+
+
+def test_a_directory_from_which_another_took_it_is_another_holder(client: Client) -> None:
+    one = take(client, "one")
+    one.give_back(clean=True)
+    take(client, "two").give_back(clean=True)
+    assert take(client, "three", known=one.terms.holder).terms.holder == "directory of three"
+
+
+def test_a_put_whose_answer_was_lost_is_no_other_run(client: Client) -> None:
+    one = take(client, "one")
+    client.put(NAME, replace(one.terms, renewed=1).data())  # carried out, and repeated for want of an answer
+    one.renew(NOW_S + 1)
+    confirm(client, one.terms.token)
+
+
+def test_a_lease_that_was_removed_is_lost(client: Client) -> None:
+    one = take(client, "one")
+    client.remove(NAME)
+    with pytest.raises(OtherRunError, match="removed"):
+        one.renew(NOW_S)
+    with pytest.raises(OtherRunError, match="removed"):
+        confirm(client, one.terms.token)
+
+
+def test_what_is_no_lease_is_not_overwritten(client: Client) -> None:
+    client.put(NAME, b"my own")
+    with pytest.raises(StoreError, match="not what a run wrote"):
+        take(client, "one")
+
+
+def test_conditional_puts_refuse(client: Client) -> None:
+    etag = client.put_if("a", b"1", None)
+    with pytest.raises(ConflictError):
+        client.put_if("a", b"2", None)
+    client.put_if("a", b"3", etag)
+    with pytest.raises(ConflictError):
+        client.put_if("a", b"4", etag)
+    assert (client.get("a") or (b"", ""))[0] == b"3"
+
+
+# Bodies
+
+
+def bodies(client: Client, *, killed: bool = False) -> ObjectBodies:
+    return ObjectBodies(client, Mark(url=URL, holder="h", token="t", killed=killed), levels=1)
+
+
+def test_bodies_have_the_names_of_files_and_are_there_at_the_barrier(client: Client) -> None:
+    store = bodies(client)
+    batch = [Body(UUID.replace("1", str(n)), n % 2 == 0, b"%d" % n) for n in range(2, 9)]
+    locations = store.put(batch)
+    store.barrier()
+    assert names(client) == set(locations)
+    reader = ObjectReader(client)
+    assert [reader.read(location or "") for location in locations] == [body.data for body in batch]
+
+
+def test_a_successor_waits_beside_what_it_replaces_until_it_is_settled(client: Client) -> None:
+    store = bodies(client)
+    store.put([Body(UUID, True, b"old")])
+    assert store.put([Body(UUID, True, b"new", prior=OK)]) == [OK]
+    store.barrier()
+    reader = ObjectReader(client)
+    assert reader.read(OK) == b"old"
+    for _ in range(2):  # a killed run does it again
+        store.settle(UUID, OK)
+        store.barrier()
+        assert reader.read(OK) == b"new"
+        assert names(client) == {OK}
+
+
+def test_an_ok_successor_of_an_error_takes_its_place(client: Client) -> None:
+    store = bodies(client)
+    store.put([Body(UUID, False, b"no")])
+    assert store.put([Body(UUID, True, b"yes", prior=ERROR)]) == [OK]
+    store.barrier()
+    store.settle(UUID, OK)
+    store.barrier()
+    assert names(client) == {OK}
+
+
+@pytest.mark.parametrize("killed", [True, False])
+def test_after_a_killed_run_what_it_left_under_a_name_goes_with_the_next_put(client: Client, *, killed: bool) -> None:
+    client.put(ERROR, b"put, and never committed")
+    store = bodies(client, killed=killed)
+    store.put([Body(UUID, True, b"yes")])
+    store.barrier()
+    assert names(client) == ({OK} if killed else {OK, ERROR})  # not asked for where no run was killed
+
+
+def test_what_was_never_committed_is_withdrawn(client: Client) -> None:
+    for name in (OK, ERROR, f"{OK}.new"):
+        client.put(name, b"x")
+    store = bodies(client)
+    store.withdraw(UUID, ERROR)
+    store.barrier()
+    assert names(client) == {ERROR}
+
+
+@pytest.mark.parametrize("location", [OK, "../secret", "ledger.sqlite"])
+def test_a_reader_says_what_is_not_there_and_reads_nothing_else(client: Client, location: str) -> None:
+    client.put("ledger.sqlite", b"x")
+    with pytest.raises(BodyError):
+        ObjectReader(client).read(location)
+
+
+# Addresses and working directories
+
+
+@pytest.mark.parametrize("url", ["s3://bucket", "s3://b.c-d/p/q=1", "gs://b/p", "az://b/p/", "s3://b/2026-01-01T00-00"])
+def test_addresses(url: str) -> None:
+    assert is_address(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["s3://", "s3:///p", "s3://key:secret@b/p", "s3://b/p?x=1", "s3://b/../c", "s3://b//p", "s3://b/a b", "ftp://b/p"],
+)
+def test_what_is_no_address(url: str) -> None:
+    assert not is_address(url)
+
+
+def test_a_prefix_has_a_directory_here() -> None:
+    assert local_name("s3://bucket/a/b/") == "s3/bucket/a/b"
+    assert is_address(f"s3://bucket/{fit('a list: é')}")
+
+
+def test_a_directory_knows_its_store(tmp_path: Path) -> None:
+    assert mark_of(tmp_path) is None
+    mark = Mark(url=URL, holder="h", token="t", killed=True, patience_s=3)
+    mark.write(tmp_path)
+    assert mark_of(tmp_path) == mark
+
+
+def test_what_would_take_its_bodies_for_missing_is_refused(tmp_path: Path) -> None:
+    refuse_remote(tmp_path, "verifying")
+    Mark(url=URL, holder="h").write(tmp_path)
+    with pytest.raises(OtherListError, match="are in s3://bucket/prefix, where verifying is not possible yet"):
+        refuse_remote(tmp_path, "verifying")
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"url": "file:///etc", "holder": ""}', '{"x": 1}'])
+def test_a_mark_that_no_run_wrote_leads_nowhere(tmp_path: Path, text: str) -> None:
+    (tmp_path / "store.json").write_text(text)
+    with pytest.raises(StoreError):
+        mark_of(tmp_path)
+
+
+def test_azure_without_an_account_is_told_in_a_line() -> None:
+    with pytest.raises(ArgumentError, match="Account must be specified"):
+        Client("az://container/prefix")
+
+
+def test_terms_are_read_as_they_were_written() -> None:
+    terms = Terms(holder="h", token="t", who="w", until_s=1.5, renewed=3, killed=True)
+    assert Terms.read(terms.data(), URL) == terms
+
+
+def test_an_object_is_fetched_whole_or_not_at_all(client: Client, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "a.sqlite")) as db:
+        db.executescript("create table t (x); insert into t values (7)")
+    client.put("copy", tmp_path / "a.sqlite")
+    assert client.fetch("copy", tmp_path / "b.sqlite")
+    with closing(sqlite3.connect(tmp_path / "b.sqlite")) as db:
+        assert db.execute("select x from t").fetchall() == [(7,)]
+    assert not client.fetch("none", tmp_path / "c.sqlite")
+    assert {path.name for path in tmp_path.iterdir()} == {"a.sqlite", "b.sqlite"}
