@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from crawler.items import Outcome
     from tests.hostile.peer import Peer
 
-TIMEOUT_S: Final = 12.0
-"""DOWNLOAD_TIMEOUT of the crawls: what hangs hangs longer, what is only slow is done in a tenth of it."""
+TIMEOUT_S: Final = 8.0
+"""DOWNLOAD_TIMEOUT of the crawls: what hangs hangs longer, what is only slow is done in a fifth of it."""
 
-STALL_S: Final = 6.0
+STALL_S: Final = 4.0
 """APIFETCH_STALL_S of the crawls."""
 
 PAUSE_S: Final = 1.0
@@ -29,7 +29,7 @@ MAX_BYTES: Final = 2 * 1024 * 1024
 """DOWNLOAD_MAXSIZE of the crawls."""
 
 WORKERS: Final = 50
-"""Enough that the behaviours that only end by timeout, 30 at 12 s, wait beside each other."""
+"""Enough that the behaviours that only end by timeout, 30 at 8 s, wait beside each other."""
 
 BODY: Final = b'{"whole": true}'
 
