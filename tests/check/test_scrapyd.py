@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.check
+pytestmark = [pytest.mark.check, pytest.mark.timeout(900)]  # several jobs each, on a machine with much else to do
 
 LINES = 300
 WORKERS = 4
