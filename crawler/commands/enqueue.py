@@ -49,11 +49,21 @@ class Command(ScrapyCommand):
         which.add_argument("--close", action="store_true", help="nothing more will come: workers end when all is done")
         which.add_argument("--open", action="store_true", help="more may come, to a list that was closed")
 
+        parser.add_argument(
+            "--workers", type=int, metavar="N", help="calls at once of all workers together; 0: as many as each wants"
+        )
+
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
         from crawler.exceptions import ApiFetchError  # noqa: PLC0415  # every `scrapy` call loads this module
         from crawler.sources import is_shared  # noqa: PLC0415
 
-        if not args or len(args) > 2 or not is_shared(args[-1]) or (len(args) == 1 and opts.spargs):
+        if (
+            not args
+            or len(args) > 2
+            or not is_shared(args[-1])
+            or (len(args) == 1 and opts.spargs)
+            or (opts.workers or 0) < 0
+        ):
             raise UsageError(
                 "say what goes where: scrapy enqueue urls/items.txt redis://10.0.0.5/0/items", print_help=False
             )
@@ -73,6 +83,8 @@ class Command(ScrapyCommand):
         server = Server(SharedAddress.of(args[-1]), ca_file=values["APIFETCH_CA_FILE"])
         server.begin()
         try:
+            if opts.workers is not None:
+                server.set_workers(opts.workers)
             if opts.open:
                 server.close_list(False)
             if len(args) == 2:
@@ -141,4 +153,5 @@ def _tell(server: Server) -> None:
 
     standing, total = server.standing(), server.total()
     state = "closed" if standing.is_closed else "open"
+    state += f", {server.workers():,} calls at once" if server.workers() else ""
     print(f"{server.address}: {state}, {amount(total, 'entry', 'entries')}, {standing.left:,} of them not done")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 STEP: Final = 500
 STEP_BYTES: Final = 1 << 20
-"""Entries that are added in one step, at the most: 3 ms of Redis's only thread, in which nobody else is served."""
+"""Entries that are added in one step, at the most: 5 ms of Redis's only thread, in which nobody else is served."""
 
 
 @dataclass(slots=True)

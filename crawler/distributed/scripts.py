@@ -107,6 +107,17 @@ end
 return 1
 """
 
+DRAW: Final = """
+-- KEYS: stream state. ARGV: group, worker, how many at the most. As XREADGROUP, while all workers together hold no
+-- more than the list's `workers`: what is pending is lent out, so the dead's part comes back with their entries.
+local budget = tonumber(redis.call('HGET', KEYS[2], 'workers') or ARGV[3])
+local free = budget - redis.call('XPENDING', KEYS[1], ARGV[1])[1]
+local most = math.min(free, tonumber(ARGV[3]))
+if most < 1 then return {} end
+local found = redis.call('XREADGROUP', 'GROUP', ARGV[1], ARGV[2], 'COUNT', most, 'STREAMS', KEYS[1], '>')
+return found and found[1][2] or {}
+"""
+
 LOOK: Final = """
 -- KEYS: rate. Gives the time, in us since 1970, and the state; empty for none.
 local time = redis.call('TIME')

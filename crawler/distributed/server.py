@@ -14,6 +14,7 @@ from crawler.distributed.scripts import (
     ADD,
     BEAT,
     CLAIM,
+    DRAW,
     FIELD,
     GROUP,
     LEAVE,
@@ -117,6 +118,17 @@ class Server:
         else:
             self._ask(lambda: self._redis.hdel(self._keys.state, "closed"))
 
+    def set_workers(self, workers: int) -> None:
+        """Say how many calls all workers together may have at once; 0: as many as each of them wants."""
+        if workers:
+            self._ask(lambda: self._redis.hset(self._keys.state, "workers", workers))
+        else:
+            self._ask(lambda: self._redis.hdel(self._keys.state, "workers"))
+
+    def workers(self) -> int:
+        """How many that is."""
+        return int(self._ask(lambda: self._redis.hget(self._keys.state, "workers")) or 0)
+
     def total(self) -> int:
         """How many entries there ever were."""
         return int(self._ask(lambda: self._redis.scard(self._keys.names)))
@@ -135,6 +147,10 @@ class Server:
         """Up to *most* new entries, as soon as there is one; [] when none came in time."""
         return self._read(worker, ">", most, block_ms=max(1, round(block_s * 1000)))
 
+    def draw_within(self, worker: str, most: int) -> Drawn:
+        """The same at once, while all workers together hold no more than they may."""
+        return _entries(self._run(DRAW, [self._keys.stream, self._keys.state], [GROUP, worker, most]))
+
     def held(self, worker: str, most: int, after: bytes) -> Drawn:
         """Entries that Redis gave to this worker, in their order, from one on."""
         return self._read(worker, after, most)
@@ -147,8 +163,8 @@ class Server:
 
     def claim(self, worker: str, most: int, *, left_only: bool) -> Drawn:
         """Some of the entries of a worker that is dead, or has left. left_only: of those alone."""
-        found = self._run(CLAIM, [self._keys.stream, self._keys.workers], [GROUP, worker, most, int(left_only)])
-        return [(id_, dict(zip(fields[::2], fields[1::2], strict=True)).get(FIELD, b"")) for id_, fields in found]
+        keys = [self._keys.stream, self._keys.workers]
+        return _entries(self._run(CLAIM, keys, [GROUP, worker, most, int(left_only)]))
 
     def acknowledge(self, ids: Sequence[bytes]) -> None:
         """Take entries out of the list: their records are durable."""
@@ -209,6 +225,11 @@ class Server:
             if self._gone_s is not None:
                 logger.info("Redis answers again, after %s", duration(time.monotonic() - self._gone_s))
                 self._gone_s = None
+
+
+def _entries(found: Sequence[Any]) -> Drawn:
+    """What a script gives: each with its id, and its fields one after the other."""
+    return [(id_, dict(zip(fields[::2], fields[1::2], strict=True)).get(FIELD, b"")) for id_, fields in found]
 
 
 def _meaning(error: str) -> str:

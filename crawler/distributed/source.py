@@ -40,6 +40,9 @@ CLOSED_S: Final = 0.1
 LEAVE_S: Final = 5.0
 """How long a worker that ends waits for Redis to hear of its last records; unheard, they are fetched again."""
 
+LENT_S: Final = 0.02
+"""How soon a worker asks again when all that the workers may hold together is lent out."""
+
 FULL_S: Final = 0.5
 """How often a worker that holds all it may looks whether that has changed."""
 
@@ -74,6 +77,7 @@ class SharedSource:
         # Of a Redis that was away everybody's word is old: whoever lives gets the time to renew it.
         self._steady_s = self._beat_s - min(server.up_s(), lease_s)
         self._claim_s = 0.0
+        self._together = server.workers()  # calls of all workers at once; 0: as many as each wants
         self._keeper = threading.Thread(target=self._keep, name="apifetch-shared", daemon=True)
         self._keeper.start()
 
@@ -98,7 +102,8 @@ class SharedSource:
         """Wait until there is room for an entry, and give for how many; 0 once we are closed."""
         with self._changed:
             while not self._is_closed:
-                room = 2 * self._workers + self._a_second() - len(self._ids)
+                ahead = 0 if self._together else self._workers + self._a_second()
+                room = self._workers + ahead - len(self._ids)
                 if room > 0:
                     return room
                 self._changed.wait(FULL_S)
@@ -123,6 +128,10 @@ class SharedSource:
                 logger.info("%d entries taken over from a worker that is gone", len(drawn))
                 return self._take(drawn)
             self._claim_s = now_s + self._lease_s / BEATS
+        if self._together:
+            drawn = self._server.draw_within(self.worker, most)
+            self._pause(0.0 if drawn else LENT_S)
+            return self._take(drawn)
         return self._take(self._server.draw(self.worker, most, block_s=self._wait_s))
 
     def _take(self, drawn: Drawn) -> list[Entry | BadLine]:
@@ -204,6 +213,7 @@ class SharedSource:
         if now_s - self._beat_s < self._lease_s / BEATS:
             return
         self._server.beat(self.worker, self._lease_s)
+        self._together = self._server.workers()
         if now_s - self._beat_s > self._lease_s / 2:  # we, or Redis, were away: others may have been, too
             self._steady_s = time.monotonic()
         self._beat_s = time.monotonic()
