@@ -86,10 +86,11 @@ class Leaky(Open):
     """A leaky bucket, as nginx's limit_req with nodelay: per_s on average, `burst` more at once."""
 
     def __init__(
-        self, per_s: float, burst: float, latency_s: float = 0.03, *, retry_after_s: float | None = None
-    ) -> None:
+        self, per_s: float, burst: float, latency_s: float = 0.03, *, retry_after_s: float | None = None,
+        status: int = 429,
+    ) -> None:  # fmt: skip
         super().__init__(latency_s)
-        self._per_s, self._burst, self._retry_after_s = per_s, burst, retry_after_s
+        self._per_s, self._burst, self._retry_after_s, self._status = per_s, burst, retry_after_s, status
         self._level = 0.0
         self._at_s = 0.0
 
@@ -97,7 +98,7 @@ class Leaky(Open):
         self._level = max(0.0, self._level - (now_s - self._at_s) * self._per_s)
         self._at_s = now_s
         if self._level > self._burst:
-            return refused(self._retry_after_s)
+            return refused(self._retry_after_s, self._status)
         self._level += 1
         return ok(self.latency_s())
 
@@ -194,6 +195,17 @@ class Failing(Open):
             return ok(self.latency_s())
         self.meanwhile.append(now_s)
         return Reply(self._how, REFUSED_S)
+
+
+class Flaky(Open):
+    """Fails at a share of the calls, by chance, however many there are."""
+
+    def __init__(self, share: float, how: Ending, latency_s: float = 0.05) -> None:
+        super().__init__(latency_s)
+        self._share, self._how = share, how
+
+    def serve(self, now_s: float) -> Reply:  # noqa: ARG002  # the protocol's
+        return Reply(self._how, REFUSED_S) if self._random.random() < self._share else ok(self.latency_s())
 
 
 @dataclass(slots=True)

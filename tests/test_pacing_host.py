@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler.pacing import RATE, Cause, Ending, Hint, Host, Policy
-from crawler.pacing.host import jitter_s
+from crawler.pacing.policy import jitter_s
 from crawler.pacing.probing import ERRORS, IN_A_ROW
 from crawler.pacing.profile import BELIEVED_S, NOTHING
 
@@ -216,11 +216,24 @@ def test_an_answer_in_between_makes_errors_the_calls_own() -> None:
     assert one.limit == 4
 
 
-@pytest.mark.parametrize("status", [429, 502, 503, 504])
-def test_a_gateway_that_gives_up_is_pushback_at_once(status: int) -> None:
+@pytest.mark.parametrize("ending", [Ending(status=429), Ending(status=503, retry_after_s=1.0)], ids=str)
+def test_who_says_that_it_is_too_much_is_believed_at_once(ending: Ending) -> None:
     one = host()
-    call(one, 0.0, Ending(status=status))
+    call(one, 0.0, ending)
     assert one.limit < 4
+
+
+@pytest.mark.parametrize("ending", [*(Ending(status=status) for status in (502, 503, 504)), REFUSED], ids=str)
+def test_who_only_fails_is_if_it_fails_often(ending: Ending) -> None:
+    one = host(per_host=10)
+    call(one, 0.0, OK)
+    call(one, 0.0, ending)
+    assert one.limit == 10
+    limits = []
+    for number in range(40):
+        call(one, 0.1 * number, OK if number % 2 else ending)
+        limits.append(one.limit)
+    assert min(limits) < 10
 
 
 def test_one_call_finds_out_even_where_many_may_go() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from crawler.pacing import RATE, Cause, Ending, Host, Policy
-from tests.pacing_world import Capped, Crawl, Failing, Leaky, Open, Windowed, crawl, host_with, most_in
+from tests.pacing_world import Capped, Crawl, Failing, Flaky, Leaky, Open, Windowed, crawl, host_with, most_in
 
 CALLS = 6_000
 SEEDS = pytest.mark.parametrize("seed", range(6))
@@ -72,7 +72,7 @@ def test_an_outage_of_a_minute_costs_a_call_a_second_at_the_most_and_no_line_its
     calls = 15 * workers * 10
     done = crawl(server, host_with(workers, auto=auto), calls)
     assert is_whole(done, calls)
-    before_per_s, after_per_s = done.per_s(1, 2), done.per_s(72, 73)
+    before_per_s, after_per_s = done.per_s(1, 2), done.per_s(72, 74)
     assert after_per_s >= 0.9 * before_per_s
     first = [at_s for at_s in server.meanwhile if at_s < 2.1]
     assert len(first) <= workers + 30, "what was on its way, and what left before the first came back"
@@ -115,3 +115,51 @@ def test_without_a_limit_nothing_slows_down() -> None:
 def test_the_same_world_gives_the_same_crawl() -> None:
     one, other = (crawl(Leaky(200, 10), host_with(50, seed=3), 1_000) for _ in range(2))
     assert one == other
+
+
+BY_CHANCE = [
+    pytest.param(20, False, Ending(status=503)),
+    pytest.param(100, False, Ending(status=502), marks=pytest.mark.check),
+    pytest.param(200, True, Ending(failed=Cause.NETWORK), marks=pytest.mark.check),
+]
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("workers", "auto", "how"), BY_CHANCE, ids=str)
+def test_an_api_that_fails_at_one_call_in_fifty_is_as_fast_as_one_that_does_not(
+    workers: int, auto: bool, how: Ending, seed: int
+) -> None:
+    """Whatever the load: fewer calls would not fail less."""
+    calls = 100 * workers + 3_000
+    sound, flaky = (
+        crawl(Flaky(share, how).seeded(seed), host_with(workers, auto=auto, seed=seed), calls) for share in (0.0, 0.02)
+    )
+    assert is_whole(flaky, calls)
+    assert goodput_per_s(flaky) >= 0.9 * goodput_per_s(sound)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_one_call_in_ten_is_found_out_by_fewer_calls(seed: int) -> None:
+    """It looks like pushback, so the host gets fewer; as many of those fail, and it gets its calls back."""
+    sound, flaky = (
+        crawl(Flaky(share, Ending(status=503)).seeded(seed), host_with(20, seed=seed), CALLS) for share in (0.0, 0.1)
+    )
+    assert is_whole(flaky)
+    assert goodput_per_s(flaky) >= 0.7 * goodput_per_s(sound)
+
+
+@pytest.mark.parametrize("latency_s", [0.003, 0.03])
+@pytest.mark.parametrize("workers", [20, 200])
+def test_a_limit_that_says_no_more_than_503_is_kept(workers: int, latency_s: float) -> None:
+    """As nginx's limit_req does unless told otherwise."""
+    done = crawl(Leaky(200, 10, latency_s, status=503), host_with(workers), CALLS)
+    assert is_whole(done)
+    assert done.ended_s < 1.5 * CALLS / 200
+    assert done.refused_share < 0.03
+
+
+def goodput_per_s(done: Crawl) -> float:
+    """Answers a second, without the start and the last ones, which rest before they are tried again."""
+    answers = [at_s for at_s, _ in done.answers]
+    first, last = len(answers) // 10, len(answers) * 95 // 100
+    return (last - first) / (answers[last] - answers[first])

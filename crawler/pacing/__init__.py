@@ -9,8 +9,9 @@ from crawler.pacing.backoff import BACKOFFS, Backoff, Cause, backoffs, cause_of,
 from crawler.pacing.budget import RetryBudget
 from crawler.pacing.ending import Ending, read_ending
 from crawler.pacing.hold import Held, Hold
-from crawler.pacing.host import Host, Policy
+from crawler.pacing.host import Host
 from crawler.pacing.limiter import Call, Limiter
+from crawler.pacing.policy import Policy
 from crawler.pacing.profile import Profile
 from crawler.pacing.rate import RATE, Quota, Rate, RateLimiter
 from crawler.pacing.rate_limit import Hint, read_hint

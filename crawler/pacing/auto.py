@@ -11,11 +11,11 @@ short look at less than is needed, where nothing can queue, and one at more. doc
 from __future__ import annotations
 
 import math
-from enum import Enum, auto
 from typing import Final
 
 from crawler.pacing.cohort import FIRST, LEAST, Cohort, Finding, Idle, size_for
 from crawler.pacing.limiter import WAITS, Call, Learned, Limiter
+from crawler.pacing.phase import Phase
 
 SILENCES: Final = 2
 SILENCE_S: Final = 0.25
@@ -59,17 +59,11 @@ LESS: Final = 0.93
 """The slots, in those of the last look, from which on there is another look at once: are they gone, or is it the API
 that becomes slower?"""
 
+TICK_S: Final = 1e-6
+"""The least latency: a clock may stand still between two looks at it."""
+
 HALF: Final = 0.5
 """The most of a new estimate that is taken over at once."""
-
-
-class Phase(Enum):
-    """What the window is doing."""
-
-    RISE = auto()  # one call more for each answer, until latency rises
-    HOLD = auto()  # as many as are served at once, and a few
-    UP = auto()  # some more, for a round: are there more slots?
-    DOWN = auto()  # fewer, for a round: what is the latency of an idle host?
 
 
 class AutoLimiter(Limiter):
@@ -135,7 +129,7 @@ class AutoLimiter(Limiter):
         if self._phase is Phase.RISE and self._full_at >= call.number and not self._rise(now_s):
             return
         if call.cohort == self._cohort.number:
-            self._cohort.add(now_s - call.at_s, call.filled)
+            self._cohort.add(max(now_s - call.at_s, TICK_S), call.filled)
             if self._cohort.is_complete or self._is_gone:
                 self._judge(now_s)
 
@@ -161,6 +155,11 @@ class AutoLimiter(Limiter):
         self._served = 0
         self._slots = max(1.0, self.limit / KEPT)
         self._enter(Phase.RISE if self.limit < self._threshold else Phase.HOLD, self.limit, now_s)
+
+    def give_back(self, limit: int, now_s: float) -> None:
+        super().give_back(limit, now_s)
+        self._slots = max(self._slots, self.limit / KEPT)
+        self._enter(Phase.RISE, self.limit, now_s)
 
     # Rounds
 

@@ -60,6 +60,11 @@ class Ending:
         return self.cause in {Cause.THROTTLED, Cause.NETWORK} or self.status in _OVERLOADED
 
     @property
+    def is_plain_pushback(self) -> bool:
+        """Whether it does so for certain; of 502, 503, 504 and broken connections, many together are."""
+        return self.is_refusal or self.status == 429
+
+    @property
     def asked_s(self) -> float | None:
         """How long a refusal asks to wait, in seconds; Retry-After comes before a reset (the draft's rule)."""
         cause = self.cause

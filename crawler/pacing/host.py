@@ -9,45 +9,24 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from crawler.pacing.allowance import Allowance
-from crawler.pacing.auto import AutoLimiter
-from crawler.pacing.backoff import BACKOFFS, Backoff, Cause, Uniform, outage, shut_out
-from crawler.pacing.budget import LEAST_PER_S, RATIO, RESERVE, RetryBudget
+from crawler.pacing.backoff import Cause
+from crawler.pacing.budget import RetryBudget
+from crawler.pacing.chance import Chance
 from crawler.pacing.hold import Held, Hold
 from crawler.pacing.learned import LearnedPace
-from crawler.pacing.limiter import Call, Learned, Limiter
-from crawler.pacing.probing import Outage
+from crawler.pacing.limiter import Learned
+from crawler.pacing.policy import jitter_s, limiter_of, rate_of
+from crawler.pacing.probing import FEW, Outage
 from crawler.pacing.profile import Profile, read_profile
-from crawler.pacing.rate import Rate, RateLimiter
-from crawler.pacing.shared import Shared, SharedRate
 
 if TYPE_CHECKING:
+    from crawler.pacing.backoff import Uniform
     from crawler.pacing.ending import Ending
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """What holds for every host.
-
-    per_host: the most calls at once. auto: find the number, up to per_host. rate: None for none.
-    shared: where other processes keep to the same rate; None: there are none.
-    max_wait_s: a rest that takes longer is `blocked_until`, for the caller to do without the host.
-    """
-
-    per_host: int
-    auto: bool = False
-    rate: Rate | None = None
-    shared: Shared | None = None
-    max_wait_s: float = 300.0
-    backoffs: Mapping[Cause, Backoff] = field(default_factory=lambda: BACKOFFS)
-    outage: Backoff = field(default_factory=lambda: outage(1.0, 60.0))
-    shut_out: Backoff = field(default_factory=lambda: shut_out(1.0, 60.0))
-    retry_ratio: float = RATIO
-    retries_per_s: float = LEAST_PER_S
-    retry_reserve: float = RESERVE
+    from crawler.pacing.limiter import Call
+    from crawler.pacing.policy import Policy
 
 
 class Host:
@@ -59,8 +38,8 @@ class Host:
     def __init__(self, policy: Policy, name: str = "", *, uniform: Uniform = random.uniform) -> None:
         self._policy = policy
         self._uniform = uniform
-        self._limiter = _limiter(policy)
-        self._rate = _rate(policy, name)
+        self._limiter = limiter_of(policy)
+        self._rate = rate_of(policy, name)
         self._pace = LearnedPace()
         self._allowance = Allowance()
         self.budget = RetryBudget(
@@ -69,6 +48,8 @@ class Host:
         self._rests_until_s = -math.inf
         self._asked_by = ""
         self._outage = Outage(policy.outage, policy.shut_out, uniform)
+        self._chance = Chance()
+        self._before: tuple[int, float, tuple[float, float, float] | None] = (1, 0.0, None)
         self._is_calm = policy.rate is None
         """Whether nothing but the number of calls at once can be in the way."""
 
@@ -139,8 +120,10 @@ class Host:
             others = self._limiter.in_flight - 1  # what they are worth is not yet taken off
             self._allowance.told(ending.hint, now_s, others, self._uniform)
         is_error = ending.cause is Cause.SERVER and self._outage.is_error_pushback(call)
-        if ending.is_pushback or is_error:
+        if is_error or ending.is_plain_pushback:
             self._pushed_back(call, now_s, ending)
+        elif ending.is_pushback:
+            self._failed(call, now_s, ending)
         elif ending.cause is None and ending.status is not None:
             self._succeeded(call, now_s)
         else:
@@ -154,6 +137,9 @@ class Host:
         self._pace.succeeded(call.at_s)
         self.budget.succeeded()
         self._outage.succeeded(call)
+        if self._chance.is_on:
+            self._chance.served(call)
+            self._judge(now_s)
 
     def retry_at(self, now_s: float, attempt: int, ending: Ending) -> float | None:
         """Give the time for retry number *attempt* (from 1) of a call; None when it has no reason to be made again.
@@ -169,9 +155,37 @@ class Host:
         is_round = self._limiter.pushed_back(call, now_s)
         # 503 is what a limit says, or a proxy without a server: a host that means the first says when to come back
         is_refused = ending.status == 429 or ending.is_refusal
-        self._outage.failed(call, now_s, is_round=is_round, is_refused=is_refused)
+        self._outage.failed(call, now_s, is_round=is_round, is_refused=is_refused, in_a_row=self._chance.most_in_a_row)
         if is_round and ending.cause is Cause.THROTTLED:
             self._pace.refused(now_s)
+
+    def _failed(self, call: Call, now_s: float, ending: Ending) -> None:
+        """Count a failure that does not say whether it means that it is too much."""
+        chance = self._chance
+        if self._outage.is_on:
+            chance.reset()
+        else:
+            chance.failed(call, self._limiter.calls)
+            self._judge(now_s)
+        if self._outage.is_on or chance.is_pushback:
+            self._pushed_back(call, now_s, ending)
+        else:
+            is_round = self._limiter.in_flight <= FEW
+            self._limiter.ended(call)
+            self._outage.failed(call, now_s, is_round=is_round, is_refused=False, in_a_row=chance.most_in_a_row)
+
+    def _judge(self, now_s: float) -> None:
+        """Give back what failures have cost the host's calls, if they were chance."""
+        chance = self._chance
+        if not chance.is_known:
+            self._before = self._limiter.limit, self._pace.present_per_s(now_s), self._pace.pace
+        limit, per_s, pace = self._before
+        speed = self._limiter.limit / limit
+        if self._pace.per_s is not None and per_s:
+            speed = min(speed, self._pace.per_s / per_s)
+        if chance.judge(speed, self._limiter.calls):
+            self._limiter.give_back(limit, now_s)
+            self._pace.give_back(pace)
 
     def _rest(self, now_s: float, asked_s: float) -> None:
         """Let the whole host rest as long as asked, and a little longer, so that not all clients return at once."""
@@ -247,7 +261,7 @@ class Host:
 
     def _take_over(self, profile: Profile) -> None:
         if profile.limit is not None:
-            self._limiter = _limiter(self._policy, Learned(profile.limit, profile.refused_at))
+            self._limiter = limiter_of(self._policy, Learned(profile.limit, profile.refused_at))
         if profile.per_s is not None:
             self._pace.restore(profile.per_s, profile.hold_s or 0.0, profile.rest_s or 0.0)
 
@@ -279,19 +293,3 @@ class Host:
             self._rests_until_s = now_s + rests_until - wall_s
         if self._rate is not None:
             self._rate.restore(rate, now_s=now_s, wall_s=wall_s)
-
-
-def _rate(policy: Policy, name: str) -> RateLimiter | SharedRate | None:
-    if policy.rate is None:
-        return None
-    return RateLimiter(policy.rate) if policy.shared is None else SharedRate(policy.rate, name, policy.shared)
-
-
-def _limiter(policy: Policy, learned: Learned | None = None) -> Limiter:
-    kind = AutoLimiter if policy.auto else Limiter
-    return kind(policy.per_host, learned)
-
-
-def jitter_s(asked_s: float) -> float:
-    """Give the most that is added to a rest that was asked for: a tenth, and 5 s at most, in seconds."""
-    return min(0.1 * asked_s, 5.0)

@@ -80,6 +80,12 @@ class LearnedPace:
             return None
         return self._pace_per_s, self._hold_s, self._least_hold_s / HOLD_RESTS
 
+    def give_back(self, pace: tuple[float, float, float] | None) -> None:
+        """Be as before refusals that have shown to be none: at what `pace` was then."""
+        self.__init__()  # type: ignore[misc]
+        if pace is not None:
+            self.restore(*pace)
+
     @property
     def per_s(self) -> float | None:
         """The pace at this moment; None: as fast as can be."""
@@ -150,7 +156,7 @@ class LearnedPace:
     def _lower_per_s(self, now_s: float, left: float) -> float:
         """Give the pace after a refusal: what is *left* of the present one."""
         average_per_s = self._served / max(now_s - self._cut_s - self._rested_s, 1e-3)
-        present_per_s = self._present_per_s(now_s, average_per_s)
+        present_per_s = self.present_per_s(now_s, average_per_s)
         if self._was_shut_out and self._served >= SHUT_OUT_CALLS and average_per_s < present_per_s / 2:
             # a window that is used up lets nothing through until it ends: the average is its rate
             return average_per_s
@@ -160,8 +166,11 @@ class LearnedPace:
         """Give how many calls the pace makes of some seconds, as far as they are enough to learn from."""
         return max(LEAST_CALLS, seconds * (self._pace_per_s or 0.0))
 
-    def _present_per_s(self, now_s: float, average_per_s: float) -> float:
-        """Give the speed of the last starts, which is below the pace when something else is slower."""
+    def present_per_s(self, now_s: float, average_per_s: float = 0.0) -> float:
+        """Give the speed of the last starts, which is below the pace when something else is slower.
+
+        average_per_s: what to go by when there are too few.
+        """
         recent = self._starts
         span_s = now_s - recent[0] if len(recent) > 1 else 0.0
         measured = (len(recent) - 1) / span_s if span_s > 0 else average_per_s

@@ -142,6 +142,18 @@ class Limiter:
         self._cut_at = self._started
         self._worked = False
 
+    def give_back(self, limit: int, now_s: float) -> None:
+        """Allow as many as before a cut that has shown to be none: *limit*."""
+        self._refused_at = None
+        self._waits = WAITS[0]
+        self._threshold = self._ceiling
+        self._become(max(limit, self.limit), now_s)
+
+    @property
+    def calls(self) -> int:
+        """How many calls have started: the number of the last one."""
+        return self._started
+
     def succeeded(self, call: Call, now_s: float) -> None:
         """Count a success: it lets the window grow if it started after the last cut and the window is in use."""
         self.in_flight -= 1

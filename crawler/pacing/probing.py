@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from crawler.pacing.backoff import Backoff, Uniform
     from crawler.pacing.limiter import Call
 
+FEW: Final = 4
+"""Calls on their way among which a second failure, a round trip after the first, is hardly by chance."""
+
 ROUNDS: Final = 2
 """Pushbacks in a row, each a round trip after the other and with no success between, that make an outage
 of what one refusal does not."""
@@ -47,6 +50,7 @@ class Outage:
         self._errors = 0  # of the server, in a row
         self._first_error = 0  # the number of the first of them
         self._rounds = 0  # of pushback, in a row
+        self._round_at = 0  # the number of the last call that had started by then
         self._level = 0
         self._from = 0  # the number of the last call when the rest was last lengthened
         self._started = 0
@@ -107,14 +111,22 @@ class Outage:
         self._errors += 1
         return self._errors > ERRORS
 
-    def failed(self, call: Call, now_s: float, *, is_round: bool, is_refused: bool) -> None:
-        """Count pushback. is_round: it is the first since a round trip. is_refused: the host says it is too much."""
+    def failed(self, call: Call, now_s: float, *, is_round: bool, is_refused: bool, in_a_row: int = IN_A_ROW) -> None:
+        """Count a failure.
+
+        is_round: it may be the first since a round trip. is_refused: the host says it is too much. in_a_row: so
+        many are no chance.
+        """
         if self._first is None:
             self._first, self._first_s = call.number, now_s
         self._failed += 1
-        self._rounds += is_round
+        if is_round and call.number > self._round_at:
+            self._rounds += 1
+            self._round_at = self._started
         self._is_fast, self._is_broken = now_s - call.at_s < FAST_S, not is_refused
-        is_outage = self._rounds >= ROUNDS or (not is_refused and self._failed >= IN_A_ROW)
+        # of calls that went at once, those that failed come back first
+        is_row = self._failed >= max(IN_A_ROW, in_a_row) and 2 * self._failed > call.number - self._first
+        is_outage = self._rounds >= ROUNDS or (not is_refused and is_row)
         if is_outage and (not self._level or call.number > self._from):
             self._level += 1
             self._from = self._started

@@ -10,12 +10,14 @@ import heapq
 import math
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from crawler.pacing.host import Host, Policy
+from crawler.pacing.host import Host
 from crawler.pacing.lane import Lane
 from crawler.pacing.resting import Resting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from crawler.pacing.policy import Policy
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from crawler.pacing.host import Host, Policy
+from crawler.pacing.host import Host
 from crawler.pacing.lane import Lane
 from crawler.pacing.profile import NOTHING, Profile
 from crawler.pacing.queues import Queues
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from crawler.pacing.ending import Ending
     from crawler.pacing.hold import Held
     from crawler.pacing.limiter import Call
+    from crawler.pacing.policy import Policy
 
 T = TypeVar("T")
 

@@ -1,0 +1,57 @@
+"""What holds for every host of a run: the user's limits, and how long what failed rests.
+
+Owns: the numbers and their defaults, and which limiter and which rate they ask for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from crawler.pacing.auto import AutoLimiter
+from crawler.pacing.backoff import BACKOFFS, Backoff, Cause, outage, shut_out
+from crawler.pacing.budget import LEAST_PER_S, RATIO, RESERVE
+from crawler.pacing.limiter import Learned, Limiter
+from crawler.pacing.rate import Rate, RateLimiter
+from crawler.pacing.shared import Shared, SharedRate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What holds for every host.
+
+    per_host: the most calls at once. auto: find the number, up to per_host. rate: None for none.
+    shared: where other processes keep to the same rate; None: there are none.
+    max_wait_s: a rest that takes longer is `blocked_until`, for the caller to do without the host.
+    """
+
+    per_host: int
+    auto: bool = False
+    rate: Rate | None = None
+    shared: Shared | None = None
+    max_wait_s: float = 300.0
+    backoffs: Mapping[Cause, Backoff] = field(default_factory=lambda: BACKOFFS)
+    outage: Backoff = field(default_factory=lambda: outage(1.0, 60.0))
+    shut_out: Backoff = field(default_factory=lambda: shut_out(1.0, 60.0))
+    retry_ratio: float = RATIO
+    retries_per_s: float = LEAST_PER_S
+    retry_reserve: float = RESERVE
+
+
+def rate_of(policy: Policy, name: str) -> RateLimiter | SharedRate | None:
+    if policy.rate is None:
+        return None
+    return RateLimiter(policy.rate) if policy.shared is None else SharedRate(policy.rate, name, policy.shared)
+
+
+def limiter_of(policy: Policy, learned: Learned | None = None) -> Limiter:
+    kind = AutoLimiter if policy.auto else Limiter
+    return kind(policy.per_host, learned)
+
+
+def jitter_s(asked_s: float) -> float:
+    """Give the most that is added to a rest that was asked for: a tenth, and 5 s at most, in seconds."""
+    return min(0.1 * asked_s, 5.0)
