@@ -58,6 +58,7 @@ NOT_RUN: Final = [
     ("scrapyd.md", "needs a scrapyd"),
     ("scrapyd.md", "needs a scrapyd"),
     ("scrapyd.md", "needs a scrapyd"),
+    ("scrapyd.md", "needs two scrapyds"),
     ("shared-list.md", "needs a Redis server"),  # done by tests/test_crawl_shared.py
     ("tutorial.md", "runs until it is stopped; the tests have one of their own"),
 ]
