@@ -232,7 +232,7 @@ class AutoLimiter(Limiter):
     def _doubt_start(self, now_s: float) -> None:
         """Look at fewer, at the ceiling: did a start that stalled pass for the idle latency? Ever more seldom."""
         self._tops += 1
-        if self._tops.bit_count() == 1:
+        if self._tops > 1 and self._tops.bit_count() == 1:  # not at once: the first have not waited for the others yet
             self._part = DEEP
             self._enter(Phase.DOWN, self.limit * DEEP, now_s)
             self._is_doubt = True
