@@ -90,6 +90,11 @@ class Recording:
         """Bytes that have arrived and are not on disk yet, those of downloads that run left out."""
         return self._writer.queued_bytes + self.waiting_bytes
 
+    @property
+    def queued_records(self) -> int:
+        """How many are handed in and not on disk yet, notes included."""
+        return self._writer.queued
+
     async def room(self) -> None:
         """Wait until the writer has caught up."""
         while self._writer.full and self.error is None:

@@ -95,7 +95,7 @@ class Run:
             raise
 
     def _open(self, plan: Plan) -> None:
-        if (shortage := self.shortage()) is not None:
+        if (shortage := plan.floor.shortage(self._place.fd)) is not None:
             raise StoreError(f"output directory {plan.out}: {shortage}: make room, or set that lower")
         skipped: defaultdict[str | None, Bits] = defaultdict(Bits)
         again = bool(ledgers(plan.out))
@@ -244,7 +244,10 @@ class Run:
 
     def shortage(self) -> str | None:
         """What the disk has too little of to go on, for a person; None while it has enough. Microseconds."""
-        return self.plan.floor.shortage(self._place.fd)
+        waiting = self.recording
+        return self.plan.floor.shortage(
+            self._place.fd, waiting_bytes=waiting.queued_bytes(), waiting_files=waiting.queued_records
+        )
 
     def note_pacing(self) -> None:
         """Have it in the ledger how far limits are used up: a day's outlives the run."""

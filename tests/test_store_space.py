@@ -44,6 +44,15 @@ def test_files_are_counted_where_the_file_system_counts_them(fd: int) -> None:
     assert not counted or f"APIFETCH_MIN_FREE_INODES={MORE_THAN_ANY}" in str(shortage)
 
 
+def test_what_is_still_to_be_written_counts_as_if_it_were(fd: int) -> None:
+    disk = os.statvfs(fd)
+    free = disk.f_bavail * disk.f_frsize
+    assert Floor(min_bytes=1).shortage(fd, waiting_bytes=2 * free) is not None
+    assert Floor(min_inodes=1).shortage(fd, waiting_bytes=2 * free) is None
+    counted = disk.f_files > 0
+    assert (Floor(min_inodes=1).shortage(fd, waiting_files=2 * disk.f_favail + 1) is not None) == counted
+
+
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="a file system without inodes to count is Linux's")
 def test_a_file_system_that_counts_no_files_has_enough() -> None:
     fd = os.open("/proc", os.O_RDONLY)

@@ -13,18 +13,21 @@ class Floor:
     min_bytes: int = 0
     min_inodes: int = 0
 
-    def shortage(self, fd: int) -> str | None:
+    def shortage(self, fd: int, *, waiting_bytes: int = 0, waiting_files: int = 0) -> str | None:
         """What is too little on the disk of an open file, for a person; None while there is enough.
+
+        waiting_bytes, waiting_files: what is still to be written there, which counts as if it were.
 
         A file system that counts no inodes (btrfs) has enough of them. Quotas are not asked: they refuse the
         write, which ends the run too.
         """
         disk = os.statvfs(fd)
-        free_bytes = disk.f_bavail * disk.f_frsize  # what is left for those who are not root
-        if free_bytes < self.min_bytes:
+        # What is left for those who are not root.
+        free_bytes, free_files = disk.f_bavail * disk.f_frsize - waiting_bytes, disk.f_favail - waiting_files
+        if self.min_bytes and free_bytes < self.min_bytes:
             least = f"APIFETCH_MIN_FREE_BYTES={self.min_bytes}"
-            return f"{free_bytes // 2**20:,} MiB free on its disk, less than {least}"
-        if disk.f_files and disk.f_favail < self.min_inodes:
+            return f"{max(0, free_bytes) // 2**20:,} MiB free on its disk, less than {least}"
+        if self.min_inodes and disk.f_files and free_files < self.min_inodes:
             least = f"APIFETCH_MIN_FREE_INODES={self.min_inodes}"
-            return f"room for {disk.f_favail:,} more files on its disk, less than {least}"
+            return f"room for {max(0, free_files):,} more files on its disk, less than {least}"
         return None

@@ -105,6 +105,11 @@ class Writer:
         return len(self._waiting) >= QUEUE_RECORDS or self._waiting_bytes >= QUEUE_BYTES
 
     @property
+    def queued(self) -> int:
+        """Records and notes that were put and are not on disk yet."""
+        return len(self._waiting)
+
+    @property
     def queued_bytes(self) -> int:
         """Bytes that were put and are not on disk yet."""
         return self._waiting_bytes
