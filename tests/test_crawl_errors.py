@@ -146,7 +146,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "mistyped": ({"worker": "5"}, ["worker", "did you mean -a workers?"]),
     "mistyped secret": ({"header": '{"X-Key": "sesame-open"}'}, ["did you mean -a headers?"]),
     "no number": ({"workers": "many"}, ["workers='many'", "whole number"]),
-    "not yet": ({"out": "s3://bucket/items"}, ["out='s3://bucket/items'", "not yet"]),
+    "no bucket": ({"out": "s3://"}, ["out='s3://'", "s3://bucket/prefix"]),
     "no rate": ({"rate": "fast"}, ["rate='fast'", "calls per s"]),
     "said twice": ({"workers": 5, "settings": {"CONCURRENT_REQUESTS": 6}}, ["workers", "CONCURRENT_REQUESTS"]),
     "a wrong setting": ({"settings": {"APIFETCH_UMASK": "999"}}, ["APIFETCH_UMASK='999'", "octal"]),

@@ -115,7 +115,7 @@ def test_json_values_are_written_as_they_stand(read: Read, value: str, expected:
     [
         ("a.csv", "id,country\n,SE\n", "column 'id' is empty"),
         ("a.csv", "id,country\n  ,SE\n", "column 'id' is empty"),
-        ("a.csv", "id,country\n1\n", "has 1 cells"),
+        ("a.csv", "id,country\n1\n", "has 1 cell where"),
         ("a.jsonl", '{"id": 1}', "has no 'country', which the template needs"),
         ("a.jsonl", '{"id": null, "country": "SE"}', "column 'id' is empty"),
         ("a.jsonl", '{"id": [1], "country": "SE"}', "column 'id': a list or an object cannot stand in a URL"),

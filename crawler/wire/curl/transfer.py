@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 ABORT: Final = -1  # what a callback returns to end the transfer
 PAUSE: Final = 0x10000001  # CURL_WRITEFUNC_PAUSE: the same piece again, later
 
-DATA_LOSS: Final = (18, 56, 92)
+DATA_LOSS: Final = (18, 55, 56, 92)
 """Codes after which what has come may be asked for with DOWNLOAD_FAIL_ON_DATALOSS=False: cut, or broken off."""
 
 SMALL_BYTES: Final = 1024
