@@ -106,7 +106,7 @@ def _figures(facts: Facts) -> Markup:
     failed = sums["failed"] + sums["invalid"]
     tiles = [
         ("ok", number(sums["ok"]), "good"),
-        ("failed", number(failed), "bad" if failed else None),
+        ("failed or invalid" if sums["invalid"] else "failed", number(failed), "bad" if failed else None),
         ("left", number(sums["left"]), "warn" if sums["left"] else None),
         ("calls per second", per_second(this["calls_per_s"]) if this else "unknown", None),
         ("half took at most", ms(quantile_ms(latency, 0.5)), None),
