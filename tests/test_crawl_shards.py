@@ -63,7 +63,7 @@ def test_parts_at_once_one_of_them_killed_and_the_rest_done_by_another_number_of
     ]
     assert " elsewhere" in done.stderr
     made = api.stats()["requests"]
-    assert LINES // 2 < done_before < LINES
+    assert 10 <= done_before < LINES, "one part is not done, and both may be of any size: names depend on the port"
     assert made - made_before == LINES - done_before
 
     export = crawl.scrapy("export", "out", "--to", "out.jsonl")
