@@ -108,6 +108,8 @@ class Ticker:
         if self._ticking is not None:
             self._ticking.cancel()
         if self._bar is not None:
+            if self._run is not None:  # what stays in a notebook is the end, also of a run of two looks
+                self._bar.show(gauges.progress(self._run, wall_s=time.time()))
             self._bar.stop()
 
 
