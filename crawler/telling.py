@@ -21,6 +21,11 @@ def is_for_people(stream: TextIO, environ: Mapping[str, str]) -> bool:
     return stream.isatty() and environ.get("TERM") != "dumb"
 
 
+def wants_bar(shows: str, stream: TextIO, environ: Mapping[str, str], *, logs_to_file: bool) -> bool:
+    """Whether a bar is shown there. shows: APIFETCH_PROGRESS."""
+    return shows == "bar" or (shows == "auto" and is_for_people(stream, environ) and not logs_to_file)
+
+
 class Telling:
     """Says what it is told, but not more often than somebody can read. A context; leaving it clears the line."""
 

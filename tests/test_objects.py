@@ -19,6 +19,7 @@ from crawler.store.objects.address import Mark, fit, is_address, local_name, mar
 from crawler.store.objects.bodies import ObjectBodies, ObjectReader
 from crawler.store.objects.client import Client, ConflictError
 from crawler.store.objects.lease import NAME, RUNS_OUT_S, SKEW_S, Lease, Terms, confirm
+from tests.weed import names_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,10 +39,6 @@ def client() -> Iterator[Client]:
 
 def take(client: Client, who: str, now_s: float = NOW_S, *, known: str = "") -> Lease:
     return Lease.take(client, known=known, new=f"directory of {who}", token=f"token of {who}", who=who, now_s=now_s)
-
-
-def names(client: Client) -> set[str]:
-    return set(client.names(""))
 
 
 # The lease
@@ -148,7 +145,7 @@ def test_bodies_have_the_names_of_files_and_are_there_at_the_barrier(client: Cli
     batch = [Body(UUID.replace("1", str(n)), n % 2 == 0, b"%d" % n) for n in range(2, 9)]
     locations = store.put(batch)
     store.barrier()
-    assert names(client) == set(locations)
+    assert names_of(client) == set(locations)
     reader = ObjectReader(client)
     assert [reader.read(location or "") for location in locations] == [body.data for body in batch]
 
@@ -164,7 +161,7 @@ def test_a_successor_waits_beside_what_it_replaces_until_it_is_settled(client: C
         store.settle(UUID, OK)
         store.barrier()
         assert reader.read(OK) == b"new"
-        assert names(client) == {OK}
+        assert names_of(client) == {OK}
 
 
 def test_an_ok_successor_of_an_error_takes_its_place(client: Client) -> None:
@@ -174,7 +171,7 @@ def test_an_ok_successor_of_an_error_takes_its_place(client: Client) -> None:
     store.barrier()
     store.settle(UUID, OK)
     store.barrier()
-    assert names(client) == {OK}
+    assert names_of(client) == {OK}
 
 
 @pytest.mark.parametrize("killed", [True, False])
@@ -183,7 +180,7 @@ def test_after_a_killed_run_what_it_left_under_a_name_goes_with_the_next_put(cli
     store = bodies(client, killed=killed)
     store.put([Body(UUID, True, b"yes")])
     store.barrier()
-    assert names(client) == ({OK} if killed else {OK, ERROR})  # not asked for where no run was killed
+    assert names_of(client) == ({OK} if killed else {OK, ERROR})  # not asked for where no run was killed
 
 
 def test_what_was_never_committed_is_withdrawn(client: Client) -> None:
@@ -192,7 +189,7 @@ def test_what_was_never_committed_is_withdrawn(client: Client) -> None:
     store = bodies(client)
     store.withdraw(UUID, ERROR)
     store.barrier()
-    assert names(client) == {ERROR}
+    assert names_of(client) == {ERROR}
 
 
 @pytest.mark.parametrize("location", [OK, "../secret", "ledger.sqlite"])

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from typing import Self
 
+    from crawler.store.objects.client import Client
+
 WEED: Final = next(
     filter(None, (shutil.which(str(Path(__file__).parent.parent / "build/seaweedfs/bin/weed")), shutil.which("weed"))),
     None,
@@ -24,6 +26,13 @@ PORTS: Final = (
     "s3.port.grpc",
 )  # fmt: skip
 UP_S: Final = 60.0
+
+
+def names_of(client: Client) -> set[str]:
+    """The objects below a client's prefix."""
+    import obstore  # noqa: PLC0415  # optional
+
+    return {each["path"] for page in obstore.list(client._store) for each in page}
 
 
 class Weed:

@@ -6,13 +6,14 @@ come in as mappings, and what goes out is a mapping of settings.
 """
 
 from crawler.arguments.page import arguments_page
-from crawler.arguments.reading import Configured, HostsNeededError, environment_names, read_arguments
+from crawler.arguments.reading import OF_A_LIST, Configured, HostsNeededError, environment_names, read_arguments
 from crawler.arguments.rows import Argument
 from crawler.arguments.settings import SETTINGS
 from crawler.arguments.table import ARGUMENTS, USAGE
 
 __all__ = [
     "ARGUMENTS",
+    "OF_A_LIST",
     "SETTINGS",
     "USAGE",
     "Argument",

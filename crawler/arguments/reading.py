@@ -131,7 +131,9 @@ def _check_together(values: Mapping[str, Any], said: Collection[str]) -> None:
         raise ArgumentError("column", values["APIFETCH_COLUMN"], f"no column with format={written}, which has none")
 
 
-_OF_ENQUEUE: Final = ("format", "column", "template", "method", "data", "limit")
+OF_A_LIST: Final = ("format", "column", "template", "method", "data", "limit")
+"""What says how lines are read: of a shared list, to who fills it."""
+
 _OF_ONE_LIST: Final = {
     "redo": "other workers may have the records; enqueue failed.jsonl under another name",
     "duplicates": "a shared list holds each call once",
@@ -142,7 +144,7 @@ _OF_ONE_LIST: Final = {
 def _check_shared(values: Mapping[str, Any]) -> None:
     """Refuse what a worker of a shared list cannot do. Raises ArgumentError."""
     for row in ARGUMENTS:
-        if values[row.setting] == row.default or row.name not in {*_OF_ENQUEUE, *_OF_ONE_LIST}:
+        if values[row.setting] == row.default or row.name not in {*OF_A_LIST, *_OF_ONE_LIST}:
             continue
         why = _OF_ONE_LIST.get(row.name, "say it to scrapy enqueue, which reads the lines")
         raise ArgumentError(row.name, row.shown(str(values[row.setting])), f"no {row.name} with a shared list: {why}")

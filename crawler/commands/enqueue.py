@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from crawler.distributed.server import Server
-
-SAYING: Final = ("format", "column", "template", "method", "data", "limit")
-"""Arguments of a crawl that say what the lines are. The others are the workers'."""
 
 
 class Command(ScrapyCommand):
@@ -40,10 +37,12 @@ class Command(ScrapyCommand):
         )
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
+        from crawler.arguments import OF_A_LIST  # noqa: PLC0415  # every `scrapy` call loads this module
+
         super().add_options(parser)
         parser.add_argument(
             "-a", dest="spargs", action="append", default=[], metavar="NAME=VALUE",
-            help=f"as in `scrapy crawl`: {', '.join(SAYING)}",
+            help=f"as in `scrapy crawl`: {', '.join(OF_A_LIST)}",
         )  # fmt: skip
         which = parser.add_mutually_exclusive_group()
         which.add_argument("--close", action="store_true", help="nothing more will come: workers end when all is done")
@@ -101,18 +100,19 @@ class Command(ScrapyCommand):
         """The settings by which the list is read. Raises ArgumentError."""
         from scrapy.spiderloader import get_spider_loader  # noqa: PLC0415
 
+        from crawler.arguments import OF_A_LIST  # noqa: PLC0415
         from crawler.exceptions import ArgumentError  # noqa: PLC0415
         from crawler.sources import is_shared  # noqa: PLC0415
 
         arguments = dict(said.partition("=")[::2] for said in opts.spargs)
         for name, value in arguments.items():
-            if name not in SAYING:
-                raise ArgumentError(name, value, f"one of {', '.join(SAYING)}: the others are the workers'")
+            if name not in OF_A_LIST:
+                raise ArgumentError(name, value, f"one of {', '.join(OF_A_LIST)}: the others are the workers'")
         assert self.settings is not None
         spider: Any = get_spider_loader(self.settings).load("apifetch")
-        spider.read_arguments(self.settings, {"urls": address})
+        values: dict[str, Any] = spider.read_arguments(self.settings, {"urls": address})
         if urls == address:
-            return dict(spider.read_arguments(self.settings, {"urls": address}))
+            return values
         if is_shared(urls):
             raise ArgumentError("FILE", "redis://...", "a list that is not shared already")
         return dict(spider.read_arguments(self.settings, {**arguments, "urls": urls}))

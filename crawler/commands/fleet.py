@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
-    from crawler.fleet import Fleet
+    from crawler.fleet import Fleet, Part
     from crawler.fleet.sums import Sums
     from crawler.fleet.watching import Watching
 
@@ -109,20 +109,15 @@ class Command(ScrapyCommand):
         self, arguments: Mapping[str, str], values: Mapping[str, Any], count: int, opts: argparse.Namespace
     ) -> int:
         """Run the parts, then the whole; returns the exit code."""
-        from crawler.fleet import Fleet, Part, gathering, parts_of  # noqa: PLC0415
+        from crawler.fleet import Fleet, gathering, parts_of  # noqa: PLC0415
         from crawler.fleet.closing import Sum, note  # noqa: PLC0415
         from crawler.fleet.processes import Processes, tell  # noqa: PLC0415
         from crawler.fleet.sums import Sums  # noqa: PLC0415
         from crawler.fleet.verdicts import COMPLETE  # noqa: PLC0415
-        from crawler.plan import output_directory  # noqa: PLC0415
         from crawler.sources import list_name  # noqa: PLC0415
 
         began_s, wall_s = time.monotonic(), time.time()
-        settings = dict(text.partition("=")[::2] for text in opts.set)
-        if opts.loglevel:
-            settings["LOG_LEVEL"] = opts.loglevel
-        out = output_directory(values["APIFETCH_URLS"], values["APIFETCH_OUT"])
-        whole = Part(spider=opts.spider, out=out, arguments=arguments, settings=settings)
+        whole = _whole(arguments, values, opts)
         engine = Processes(tell)
         parts = parts_of(whole, values, count) if count > 1 else [whole]
         sums = Sums(list_name(values["APIFETCH_URLS"]), count, wall_s=wall_s)
@@ -134,12 +129,12 @@ class Command(ScrapyCommand):
             processes=count, seconds=round(time.monotonic() - began_s, 3), calls=sums.calls, restarts=fleet.restarts
         )
         if code not in COMPLETE:
-            _say(f"{done}. {out} is in parts; the same command again goes on")
+            _say(f"{done}. {whole.out} is in parts; the same command again goes on")
             return code
         _say("all parts are complete, and are brought together")
         code = await _run(Fleet([gathering(whole)], engine, tell=_say))
         if code in COMPLETE:
-            note(out, done)
+            note(whole.out, done)
             _say(f"{done}")
         return code
 
@@ -147,23 +142,18 @@ class Command(ScrapyCommand):
         self, arguments: Mapping[str, str], values: Mapping[str, Any], opts: argparse.Namespace
     ) -> int:
         """The same by jobs of scrapyds; brought together where all of them wrote to this machine."""
-        from crawler.fleet import Fleet, Part, gathering, parts_of  # noqa: PLC0415
+        from crawler.fleet import Fleet, gathering, parts_of  # noqa: PLC0415
         from crawler.fleet.elsewhere import check_paths, count_of, is_here, share_rate, where  # noqa: PLC0415
         from crawler.fleet.processes import Processes, tell  # noqa: PLC0415
         from crawler.fleet.scrapyds import Scrapyds  # noqa: PLC0415
         from crawler.fleet.server import Server  # noqa: PLC0415
         from crawler.fleet.verdicts import COMPLETE  # noqa: PLC0415
         from crawler.fleet.watched import agree  # noqa: PLC0415
-        from crawler.plan import output_directory  # noqa: PLC0415
 
-        settings = dict(text.partition("=")[::2] for text in opts.set)
-        if opts.loglevel:
-            settings["LOG_LEVEL"] = opts.loglevel
-        check_paths(arguments, values, settings)
+        whole = _whole(arguments, values, opts)
+        check_paths(arguments, values, whole.settings)
         servers = [Server(url, environ=os.environ) for url in opts.scrapyd]
         count = count_of(opts.processes, values, servers)
-        out = output_directory(values["APIFETCH_URLS"], values["APIFETCH_OUT"])
-        whole = Part(spider=opts.spider, out=out, arguments=arguments, settings=settings)
         parts = parts_of(whole, values, count) if count > 1 else [whole]
         version = agree(servers, opts.project, opts.spider, _say)
         async with Scrapyds(servers, project=opts.project, version=version, tell=_say) as engine:
@@ -178,6 +168,18 @@ class Command(ScrapyCommand):
             for line in where(engine.ends):
                 _say(line)
         return code
+
+
+def _whole(arguments: Mapping[str, str], values: Mapping[str, Any], opts: argparse.Namespace) -> Part:
+    """The command that one process would have got."""
+    from crawler.fleet import Part  # noqa: PLC0415
+    from crawler.plan import output_directory  # noqa: PLC0415
+
+    settings = dict(text.partition("=")[::2] for text in opts.set)
+    if opts.loglevel:
+        settings["LOG_LEVEL"] = opts.loglevel
+    out = output_directory(values["APIFETCH_URLS"], values["APIFETCH_OUT"])
+    return Part(spider=opts.spider, out=out, arguments=arguments, settings=settings)
 
 
 def _say(line: str) -> None:
@@ -211,11 +213,10 @@ def _processes(said: str, values: Mapping[str, Any]) -> int:
 def _watching(sums: Sums, values: Mapping[str, Any], settings: Any) -> Watching:
     """A bar where somebody looks, by the same settings as that of one run."""
     from crawler.fleet.watching import Watching  # noqa: PLC0415
-    from crawler.telling import is_for_people  # noqa: PLC0415
+    from crawler.telling import wants_bar  # noqa: PLC0415
 
     shows, bar = values["APIFETCH_PROGRESS"], None
-    is_seen = is_for_people(sys.stderr, os.environ) and not settings.get("LOG_FILE")
-    if shows == "bar" or (shows == "auto" and is_seen):
+    if wants_bar(shows, sys.stderr, os.environ, logs_to_file=bool(settings.get("LOG_FILE"))):
         from crawler.bar import TerminalBar  # noqa: PLC0415  # 60 ms of imports, for terminals only
 
         bar = TerminalBar(sys.stderr)

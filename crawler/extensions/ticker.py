@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Final, Protocol, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from scrapy import signals
 from scrapy.exceptions import NotConfigured
@@ -21,28 +21,20 @@ from crawler.extensions.cpu import Cpu
 from crawler.extensions.told import ToldBar
 from crawler.meter.progress import line
 from crawler.store.exports import write_metrics
-from crawler.telling import is_for_people
+from crawler.telling import wants_bar
 
 if TYPE_CHECKING:
     from scrapy import Spider
     from scrapy.crawler import Crawler
     from scrapy.settings import BaseSettings
 
-    from crawler.meter import Progress
+    from crawler.meter import Bar
     from crawler.run import Run
 
 logger = logging.getLogger("apifetch")
 
 LOOK_S: Final = 0.25
 """How often it looks, and how often the bar changes at the most: faster than that nobody reads."""
-
-
-class Bar(Protocol):
-    """What shows the progress on a terminal."""
-
-    def show(self, progress: Progress) -> None: ...
-
-    def stop(self) -> None: ...
 
 
 class Ticker:
@@ -117,10 +109,8 @@ def _bar(settings: BaseSettings) -> Bar | None:
     """Who shows it: the process that started this one, if it asked, or a terminal. None where lines will do."""
     if told := ToldBar.asked_for():
         return told
-    shows = settings["APIFETCH_PROGRESS"]
-    if shows != "bar" and not (
-        shows == "auto" and is_for_people(sys.stderr, os.environ) and not settings.get("LOG_FILE")
-    ):
+    logs_to_file = bool(settings.get("LOG_FILE"))
+    if not wants_bar(settings["APIFETCH_PROGRESS"], sys.stderr, os.environ, logs_to_file=logs_to_file):
         return None
     from crawler.bar import TerminalBar  # noqa: PLC0415  # 60 ms of imports, for terminals only
 

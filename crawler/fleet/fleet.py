@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
+from crawler.accounting import ExitCode
 from crawler.fleet.engine import Look
 from crawler.fleet.sums import records
 from crawler.fleet.verdicts import Verdict, judge, reason, wait_s, worst
@@ -103,7 +104,7 @@ class Fleet:
             return
         if member.job is None:
             if self.is_stopping:
-                member.exit_code = worst([-1])
+                member.exit_code = ExitCode.STOPPED
             elif time.monotonic() >= member.start_s:
                 member.job = await self._engine.start(member.part)
             return

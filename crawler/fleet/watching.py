@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from crawler.meter.progress import line
 
@@ -12,15 +12,7 @@ if TYPE_CHECKING:
 
     from crawler.fleet.engine import Look
     from crawler.fleet.sums import Sums
-    from crawler.meter import Progress
-
-
-class Bar(Protocol):
-    """What shows the progress on a terminal."""
-
-    def show(self, progress: Progress) -> None: ...
-
-    def stop(self) -> None: ...
+    from crawler.meter import Bar
 
 
 class Watching:

@@ -27,7 +27,7 @@ from crawler.values import SHARD, find_shard
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from crawler.library.listening import Bar
+    from crawler.meter import Bar
 
 LIST: Final = "list.jsonl"
 """The list in the output directory, where it was given as objects: it is what a later call goes on with."""

@@ -6,27 +6,20 @@ import os
 import selectors
 import sys
 from collections import deque
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from crawler.meter.progress import from_json
+from crawler.telling import is_for_people
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from crawler.meter import Progress
+    from crawler.meter import Bar
 
 LAST_LINES: Final = 20
 """How many lines of the log are kept, for the message when there is no result."""
 
 _PIECE_BYTES: Final = 65536
-
-
-class Bar(Protocol):
-    """What shows how far a crawl is."""
-
-    def show(self, progress: Progress) -> None: ...
-
-    def stop(self) -> None: ...
 
 
 def bar_for_people(progress: bool | None, *, quiet: bool) -> Bar | None:
@@ -40,7 +33,7 @@ def bar_for_people(progress: bool | None, *, quiet: bool) -> Bar | None:
 
     if is_notebook():
         return NotebookBar()
-    if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+    if is_for_people(sys.stderr, os.environ):
         return TerminalBar(sys.stderr, in_loop=False)
     return None
 

@@ -7,11 +7,12 @@ screen: moments and times come in, values go out.
 from crawler.meter.bottleneck import Limit, Moment, Verdict, limit_of
 from crawler.meter.looks import Looks
 from crawler.meter.meter import Meter
-from crawler.meter.progress import Progress
+from crawler.meter.progress import Bar, Progress
 from crawler.meter.seconds import BOUNDS_MS, Recent, Second, quantile_ms
 
 __all__ = [
     "BOUNDS_MS",
+    "Bar",
     "Limit",
     "Looks",
     "Meter",

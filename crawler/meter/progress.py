@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from crawler.amounts import about, counted, milliseconds, per_second, size
 from crawler.meter.bottleneck import Limit, Verdict
@@ -76,6 +76,14 @@ class Progress:
             return "length of the list unknown"
         sign = "about " if self.is_estimate else ""
         return f"{self.left:,} left of {sign}{max(self.total, self.done + self.left):,}"
+
+
+class Bar(Protocol):
+    """What shows it while it changes."""
+
+    def show(self, progress: Progress) -> None: ...
+
+    def stop(self) -> None: ...
 
 
 def line(at: Progress) -> str:

@@ -185,7 +185,9 @@ class Host:
             speed = min(speed, self._pace.per_s / per_s)
         if chance.judge(speed, self._limiter.calls):
             self._limiter.give_back(limit, now_s)
-            self._pace.give_back(pace)
+            self._pace = LearnedPace()
+            if pace is not None:
+                self._pace.restore(*pace)
 
     def _rest(self, now_s: float, asked_s: float) -> None:
         """Let the whole host rest as long as asked, and a little longer, so that not all clients return at once."""

@@ -80,12 +80,6 @@ class LearnedPace:
             return None
         return self._pace_per_s, self._hold_s, self._least_hold_s / HOLD_RESTS
 
-    def give_back(self, pace: tuple[float, float, float] | None) -> None:
-        """Be as before refusals that have shown to be none: at what `pace` was then."""
-        self.__init__()  # type: ignore[misc]
-        if pace is not None:
-            self.restore(*pace)
-
     @property
     def per_s(self) -> float | None:
         """The pace at this moment; None: as fast as can be."""

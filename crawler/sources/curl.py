@@ -114,8 +114,7 @@ def _apply(command: _Command, said: str, option: str, value: str) -> None:  # no
             command.defaults["Range"] = f"bytes={value}"
         case _ if option in FLAGS:
             command.flags.add(option)
-        case _:
-            pass
+        # what is left changes nothing of a call: curl_options.PASSED_OVER
 
 
 def _add_header(command: _Command, said: str, text: str) -> None:

@@ -215,11 +215,7 @@ class Files:
 
     def _sync(self, name: str) -> None:
         try:
-            fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._root)
-            try:
-                full_sync(fd)
-            finally:
-                os.close(fd)
+            sync(self._root, name)
         except OSError as exc:
             raise self._error("sync", name, exc) from exc
 
@@ -282,6 +278,15 @@ def _find_syncfs() -> Callable[[int], int] | None:
     if syncfs is not None:
         syncfs.argtypes, syncfs.restype = [ctypes.c_int], ctypes.c_int
     return syncfs
+
+
+def sync(root: int, name: str) -> None:
+    """Have a file or a folder below the folder *root* on disk. Raises OSError."""
+    fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=root)
+    try:
+        full_sync(fd)
+    finally:
+        os.close(fd)
 
 
 def full_sync(fd: int) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from crawler.exceptions import BodyError, StoreError
-from crawler.store.files import ERRORS, RESPONSES, full_sync, write_all
+from crawler.store.files import ERRORS, RESPONSES, full_sync, sync, write_all
 from crawler.store.parts import ENDING, Spot, framed, pack
 
 if TYPE_CHECKING:
@@ -140,19 +140,17 @@ class Packs:
         if not self._durable:
             return
         self.barriers += 1
-        for part in (*self._ended, *self._parts.values()):
-            if not part.is_synced:
-                self._sync(part.fd, part.name)
-                part.is_synced = True
-        for folder in self._unsynced_folders:
-            try:
-                fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._root)
-            except OSError as exc:
-                raise self._error("sync", folder, exc) from exc
-            try:
-                self._sync(fd, folder)
-            finally:
-                os.close(fd)
+        name = ""
+        try:
+            for part in (*self._ended, *self._parts.values()):
+                if not part.is_synced:
+                    name = part.name
+                    full_sync(part.fd)
+                    part.is_synced = True
+            for name in self._unsynced_folders:
+                sync(self._root, name)
+        except OSError as exc:
+            raise self._error("sync", name, exc) from exc
         self._unsynced_folders = {}
 
     def enter(self) -> None:
@@ -213,12 +211,6 @@ class Packs:
         if all(part.is_noted for part in parts):  # else a commit failed: the next run asks the ledger what is durable
             for part in parts:
                 self._ledger.write("UPDATE packs SET closed = 1 WHERE name = ?", (part.name,))
-
-    def _sync(self, fd: int, name: str) -> None:
-        try:
-            full_sync(fd)
-        except OSError as exc:
-            raise self._error("sync", name, exc) from exc
 
     def _error(self, verb: str, name: str, exc: OSError) -> StoreError:
         return StoreError(f"cannot {verb} {self._shown / name}: {exc.strerror}")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from crawler.exceptions import BodyError, StoreError
 from crawler.items import uuid_text
-from crawler.store.files import PARTIAL, full_sync, write_all
+from crawler.store.files import PARTIAL, full_sync, sync, write_all
 from crawler.store.parts import HARDER, Spot, frames, line_start, pack, skipped, unpack
 
 if TYPE_CHECKING:
@@ -158,11 +158,7 @@ def _replace(place: Place, name: str, data: bytes) -> None:
             os.close(fd)
         os.link(name, name + FORMER, src_dir_fd=root, dst_dir_fd=root, follow_symlinks=False)
         os.rename(name + PARTIAL, name, src_dir_fd=root, dst_dir_fd=root)
-        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=root)
-        try:
-            full_sync(fd)
-        finally:
-            os.close(fd)
+        sync(root, folder)
     except OSError as exc:
         raise StoreError(f"cannot rewrite {place.directory / name}: {exc.strerror}") from exc
     shred(place, name + FORMER)

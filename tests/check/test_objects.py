@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.harness import Crawl, Output
-from tests.weed import KEYS, WEED, Weed
+from tests.weed import KEYS, WEED, Weed, names_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +65,7 @@ class Prefix:
 
     def objects(self) -> dict[str, bytes]:
         found = {}
-        for name in self.client.names(""):
+        for name in names_of(self.client):
             there = self.client.get(name)
             assert there is not None
             found[name] = there[0]

@@ -7,7 +7,7 @@ and moved into place afterwards, by the store itself. Knows nothing of rows.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from crawler.exceptions import BodyError, OtherRunError, StoreError
 from crawler.store.files import LOCATION, STAGED, location
@@ -15,7 +15,7 @@ from crawler.store.objects.client import AT_START_S, Client, wait_for
 from crawler.store.objects.lease import RENEWED_S, confirm
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from concurrent.futures import Future
 
     from crawler.store.bodies import Body
@@ -105,8 +105,8 @@ class ObjectBodies:
     def _name(self, uuid: str, *, ok: bool) -> str:
         return location(uuid, ok=ok, levels=self._levels)
 
-    def _begin(self, do: object, *values: object) -> None:
-        self._pending.append(self._client.soon(do, *values))  # type: ignore[arg-type]
+    def _begin(self, do: Callable[..., None], *values: Any) -> None:
+        self._pending.append(self._client.soon(do, *values))
 
     def _confirm(self) -> None:
         """Not more often than need be: a machine that slept for longer than its lease must not go on writing."""

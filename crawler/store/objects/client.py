@@ -23,7 +23,7 @@ except ImportError as exc:
     raise ArgumentError("out", "the URL of an object store", "a directory, or first: pip install obstore") from exc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from concurrent.futures import Future
     from pathlib import Path
 
@@ -153,14 +153,6 @@ class Client:
                 continue
             except (BaseError, OSError) as exc:
                 raise self._error("remove", name, exc) from exc
-
-    def names(self, prefix: str) -> Iterator[str]:
-        """The names that are there below *prefix*, in no order."""
-        try:
-            for page in obstore.list(self._store, prefix):
-                yield from (each["path"] for each in page)
-        except (BaseError, OSError) as exc:
-            raise self._error("list", prefix, exc) from exc
 
     def _error(self, verb: str, name: str, exc: Exception) -> StoreError:
         return StoreError(f"cannot {verb} {self.url}/{name}: {_reason(exc)}")

@@ -101,23 +101,18 @@ class Lease:
 
     def _confirm(self) -> None:
         """After a refusal: it is still ours if an answer to us was lost. Raises OtherRunError."""
-        there = self._client.get(NAME)
-        if there is None:
-            raise OtherRunError(f"{self._client.url}/{NAME} was removed: whoever did so lets a second run in")
-        terms = Terms.read(there[0], self._client.url)
-        if terms.token != self.terms.token:
-            raise _held(self._client, terms)
-        self.terms, self._etag = terms, there[1]
+        self.terms, self._etag = confirm(self._client, self.terms.token)
 
 
-def confirm(client: Client, token: str) -> None:
-    """Raise OtherRunError when the run of that token holds the prefix no more. Raises StoreError."""
+def confirm(client: Client, token: str) -> tuple[Terms, str]:
+    """What the lease says, and its tag. Raises OtherRunError when another run's token is in it, StoreError."""
     there = client.get(NAME)
-    terms = None if there is None else Terms.read(there[0], client.url)
-    if terms is None:
+    if there is None:
         raise OtherRunError(f"{client.url}/{NAME} was removed: whoever did so lets a second run in")
+    terms = Terms.read(there[0], client.url)
     if terms.token != token:
         raise _held(client, terms)
+    return terms, there[1]
 
 
 def _held(client: Client, terms: Terms) -> OtherRunError:

@@ -20,6 +20,7 @@ from crawler.exceptions import ApiFetchError, OtherListError, OtherRunError, Sto
 from crawler.store.ledger import NAME
 from crawler.store.objects.address import Mark, mark_of
 from crawler.store.objects.client import AT_START_S, PATIENCE_S, Client
+from crawler.store.objects.lease import NAME as LEASE
 from crawler.store.objects.lease import RENEWED_S, Lease
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class Upkeep:
                 "APIFETCH_LOCAL"
             )
         with closing(Client(url, patience_s=min(AT_START_S, patience_s))) as hasty:
-            hasty.get("lease.json")  # whether anybody answers
+            hasty.get(LEASE)  # whether anybody answers
         client = Client(url, patience_s=patience_s)
         try:
             return cls._take(client, directory, mark, lost, patience_s)
