@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from crawler.accounting import ExitCode
-from crawler.amounts import counted, duration, number, size
+from crawler.amounts import counted, duration, number, per_second, size
 from crawler.items import NO_FAILURE, Outcome
 from crawler.sources import STDIN, left_out
 
@@ -116,5 +116,5 @@ def _found(found: Mapping[str, float | None]) -> str:
     if found["workers"] is not None:
         said.append(f"{found['workers']:,} calls at once")
     if found["calls_per_s"] is not None:
-        said.append(f"{found['calls_per_s']:,.3g} calls per second")
+        said.append(f"{per_second(found['calls_per_s'])} calls per second")
     return " and ".join(said) + " went well; the next run begins there"
