@@ -13,7 +13,7 @@ from crawler.pacing.limiter import START, Learned
 from tests.pacing_world import Capped, Crawl, Leaky, Open, Saturated, Server, Slots, crawl, host_with
 
 if TYPE_CHECKING:
-    from crawler.pacing import Call
+    from crawler.pacing import Call, Host
 
 MANY: Final = 10**6
 """Lines: more than any of these APIs serves in the time."""
@@ -38,6 +38,14 @@ def test_the_capacity_is_found_and_nobody_waits_long_for_it(slots: int, latency_
     done = found(Slots(slots, latency_s).seeded(seed), 20.0, seed=seed)
     assert done.per_s(10, 20) >= NEAR * slots / latency_s
     assert done.median_s(10, 20) <= LONG * latency_s
+
+
+@pytest.mark.parametrize("slots", [10, 50])
+def test_calls_that_all_take_the_same_time_show_a_queue_too(slots: int) -> None:
+    """They start and end in step: of a few more than there are slots, most come back as from an idle API."""
+    done = found(Slots(slots, noise=0.005), 20.0)
+    assert done.per_s(2, 20) >= 0.95 * slots / 0.1
+    assert done.median_s(2, 20) <= LONG * 0.1
 
 
 @SEEDS
@@ -102,10 +110,14 @@ def test_at_the_ceiling_hardly_anything_is_lost_by_looking() -> None:
 
 
 def test_a_run_that_ends_on_its_way_to_more_keeps_what_it_has_found() -> None:
-    """With this seed, it is there after 20 s."""
-    host = host_with(400, auto=True, seed=2)
-    crawl(Slots(30, 0.05).seeded(2), host, MANY, until_s=20.0, seed=2)
-    assert not host.is_found
+    """There are more slots from 5 s on."""
+
+    def after(until_s: float) -> Host:
+        host = host_with(400, auto=True)
+        crawl(Slots(30, 0.05, steps=[(0, 30), (5, 100)]), host, MANY, until_s=until_s)
+        return host
+
+    host = next(host for host in (after(5 + part / 20) for part in range(60)) if not host.is_found)
     assert host.profile.limit is not None
     assert 25 <= host.profile.limit <= 60
 

@@ -16,6 +16,7 @@ from typing import Final
 from crawler.pacing.cohort import FIRST, LEAST, Cohort, Finding, Idle, size_for
 from crawler.pacing.limiter import WAITS, Call, Learned, Limiter
 from crawler.pacing.phase import Phase
+from crawler.pacing.slots import KEPT, Slots
 
 SILENCES: Final = 2
 SILENCE_S: Final = 0.25
@@ -33,18 +34,15 @@ there are slots are on their way then, for a moment."""
 GONE: Final = 2.0
 """Times the idle latency that cannot be what HOLD asks for: slots are gone, or the API has become slower."""
 
-KEPT: Final = 1.1
-"""Calls for each slot. Fewer and a slot idles while an answer is on its way; more and each call waits longer."""
-
-TRIED: Final = 1.3
-"""Calls for each slot when more are tried: the least that tells a new slot from noise. Calls wait a third longer."""
-
 MORE: Final = 1.15
 """The slots seen at TRIED, in those known, that say there are more: half-way between none and all of the try."""
 
 IDLE: Final = 0.8
 DEEP: Final = 0.5
-"""Calls for each slot when the idle latency is looked at; half as many when little is known."""
+"""Calls for each slot when the idle latency is looked at; half of them when little is known."""
+
+KNOWN: Final = 0.03
+"""The relative error of the idle latency that is sure enough for IDLE after the start: some four looks that agree."""
 
 FALLS: Final = 0.85
 """Of the idle latency as it was known, below which it was not idle then; at IDLE it would be 0.8."""
@@ -62,9 +60,6 @@ that becomes slower?"""
 TICK_S: Final = 1e-6
 """The least latency: a clock may stand still between two looks at it."""
 
-HALF: Final = 0.5
-"""The most of a new estimate that is taken over at once."""
-
 
 class AutoLimiter(Limiter):
     """A Limiter that finds the number of calls at once, up to the ceiling.
@@ -77,8 +72,7 @@ class AutoLimiter(Limiter):
         self._known = learned
         self._phase = Phase.RISE
         self._idle: Idle | None = None  # None: no answer yet
-        self._slots = float(self.limit)
-        self._seen: Finding | None = None  # with as many calls as there are slots, or more
+        self._slots = Slots(self.limit)
         self._cohort = Cohort(1, FIRST)
         self._scatter: float | None = None
         self._silences = 0
@@ -110,12 +104,12 @@ class AutoLimiter(Limiter):
         number, _, filled, _ = super().started(now_s)
         # what a number of calls costs, only those know that started with it
         is_wanted = self._phase is Phase.RISE or self._full_at == number
-        return Call(number, now_s, filled, self._cohort.joins() if is_wanted else 0)
+        return Call(number, now_s, filled, self._cohort.joins(now_s) if is_wanted else 0)
 
     def ended(self, call: Call) -> None:
         self.in_flight -= 1
         if call.cohort == self._cohort.number:
-            self._cohort.lost()
+            self._cohort.lost(call.at_s)
 
     def succeeded(self, call: Call, now_s: float) -> None:
         self.in_flight -= 1
@@ -128,16 +122,17 @@ class AutoLimiter(Limiter):
             self._waits = WAITS[0]
         if self._phase is Phase.RISE and self._full_at >= call.number and not self._rise(now_s):
             return
-        if call.cohort == self._cohort.number:
-            self._cohort.add(max(now_s - call.at_s, TICK_S), call.filled)
-            if self._cohort.is_complete or self._is_gone:
-                self._judge(now_s)
+        is_of = call.cohort == self._cohort.number
+        if is_of:
+            self._cohort.add(call.at_s, max(now_s - call.at_s, TICK_S), call.filled)
+        if self._cohort.is_complete or (is_of and self._is_gone(now_s)):
+            self._judge(now_s)
 
     @property
     def learned(self) -> Learned | None:
         if self._phase is Phase.RISE and self._refused_at is None:
             return self._known  # it has only begun
-        kept = min(self._ceiling, round(self._slots * KEPT))
+        kept = min(self._ceiling, round(self._slots.value * KEPT))
         return Learned(kept if self._phase is not Phase.RISE else max(kept, self._threshold), self._refused_at)
 
     # What refusals allow
@@ -153,12 +148,12 @@ class AutoLimiter(Limiter):
     def _cut(self, refused_at: int, now_s: float) -> None:
         super()._cut(refused_at, now_s)
         self._served = 0
-        self._slots = max(1.0, self.limit / KEPT)
+        self._slots.assume(self.limit)
         self._enter(Phase.RISE if self.limit < self._threshold else Phase.HOLD, self.limit, now_s)
 
     def give_back(self, limit: int, now_s: float) -> None:
         super().give_back(limit, now_s)
-        self._slots = max(self._slots, self.limit / KEPT)
+        self._slots.assume(self.limit)
         self._enter(Phase.RISE, self.limit, now_s)
 
     # Rounds
@@ -171,7 +166,8 @@ class AutoLimiter(Limiter):
 
     def _next_cohort(self) -> None:
         size = LEAST if self._scatter is None else size_for(self._scatter, self.limit)
-        self._cohort = Cohort(self._cohort.number + 1, size)
+        span = self.limit if self._phase in (Phase.HOLD, Phase.UP) else 0
+        self._cohort = Cohort(self._cohort.number + 1, size, span)
 
     def _rise(self, now_s: float) -> bool:
         """One call more, or two. Whether it still rises."""
@@ -180,18 +176,17 @@ class AutoLimiter(Limiter):
             is_slow = self._idle is not None and self._idle.latency_s >= SLOW_S
             self._become(min(most, self.limit + 1 + is_slow), now_s)
         elif self.limit < self._ceiling:
-            self._slots = self.limit / KEPT
+            self._slots.assume(self.limit)
             self._enter(Phase.HOLD, self.limit, now_s)
             return False
         return True
 
-    @property
-    def _is_gone(self) -> bool:
+    def _is_gone(self, now_s: float) -> bool:
         """Whether the verdict is clear before its time: what is back first is the fastest of the cohort."""
         idle, scatter = self._idle, self._scatter
         if idle is None or scatter is None or self._phase is Phase.DOWN or self._cohort.answers < LEAST // 2:
             return False
-        return self._is_above(self._cohort.finding(scatter), GONE)
+        return self._is_above(self._cohort.finding(now_s, scatter), GONE)
 
     def _is_above(self, finding: Finding, times: float) -> bool:
         """Whether a latency is so many times the idle one, beyond doubt: two standard errors."""
@@ -200,33 +195,32 @@ class AutoLimiter(Limiter):
 
     def _judge(self, now_s: float) -> None:
         cohort = self._cohort
-        scatter = cohort.scatter
+        scatter = cohort.scatter(now_s)
         self._scatter = scatter if self._scatter is None else self._scatter + (scatter - self._scatter) / 4
-        finding = cohort.finding(self._scatter)
+        finding = cohort.finding(now_s, self._scatter)
         is_first = self._idle is None
         if self._idle is None:
             self._idle = Idle(finding)
         if self._phase is Phase.DOWN:
             self._look(self._idle, finding, now_s)
             return
-        self._seen = finding
-        slots = finding.filled * self._idle.latency_s / finding.latency_s
+        slots = self._slots.see(finding, self._idle)
         if self._is_above(finding, BUSY if self._phase is Phase.RISE else GONE):
-            self._slots = max(1.0, slots)
+            self._slots.value = max(1.0, slots)
             self._threshold = self._ceiling
-            self._part = DEEP
-            self._enter(Phase.DOWN, slots * DEEP, now_s)
+            self._part = IDLE if self._idle.error < KNOWN else DEEP
+            self._enter(Phase.DOWN, slots * self._part, now_s)
         elif self._phase is Phase.RISE:
             if not is_first:
                 self._idle.look(finding, trust=1.0 if finding.latency_s < self._idle.latency_s else 0.5)
-            self._slots = max(self._slots, slots)
+            self._slots.value = max(self._slots.value, slots)
             self._next_cohort()
             if self.limit == self._ceiling:
                 self._doubt_start(now_s)
         elif self._phase is Phase.UP:
             self._tried(slots, finding.error, now_s)
         else:
-            self._learn(slots, finding.error)
+            self._slots.learn(slots, finding.error)
             self._hold(now_s)
 
     def _doubt_start(self, now_s: float) -> None:
@@ -237,36 +231,32 @@ class AutoLimiter(Limiter):
             self._enter(Phase.DOWN, self.limit * DEEP, now_s)
             self._is_doubt = True
 
-    def _learn(self, slots: float, error: float) -> None:
-        part = min(HALF, 1 / (1 + (error / 0.1) ** 2))  # the more it scatters, the less it counts
-        self._slots = max(1.0, self._slots + part * (slots - self._slots))
-
     def _hold(self, now_s: float) -> None:
         self._holds += 1
-        if self._slots < LESS * self._looked:
+        if self._slots.value < LESS * (1 - self._slots.unsure) * self._looked:
             self._part = IDLE
-            self._enter(Phase.DOWN, self._slots * IDLE, now_s)
+            self._enter(Phase.DOWN, self._slots.value * IDLE, now_s)
         elif self._holds < HOLDS:
-            self._enter(Phase.HOLD, self._slots * KEPT, now_s)
+            self._enter(Phase.HOLD, self._slots.kept, now_s)
         else:
             self._holds = 0
-            self._enter(Phase.UP, max(self._slots * TRIED, self._slots + 1), now_s)
+            self._enter(Phase.UP, self._slots.tried, now_s)
 
     def _tried(self, slots: float, error: float, now_s: float) -> None:
         """Go on as what UP has shown."""
-        if slots > MORE * (1 + error) * self._slots and self.limit < self._most:
-            self._slots = slots
+        if slots > MORE * (1 + error) * self._slots.value and self.limit < self._most:
+            self._slots.value = slots
             self._threshold = self._ceiling
             self._known = self.learned  # should the run end on the way
             self._enter(Phase.RISE, self.limit, now_s)
             return
-        self._learn(slots, error)
+        self._slots.learn(slots, error)
         self._ups += 1
         if self._ups % LOOKS:
-            self._enter(Phase.HOLD, self._slots * KEPT, now_s)
+            self._enter(Phase.HOLD, self._slots.kept, now_s)
         else:
             self._part = IDLE
-            self._enter(Phase.DOWN, self._slots * IDLE, now_s)
+            self._enter(Phase.DOWN, self._slots.value * IDLE, now_s)
 
     def _look(self, idle: Idle, finding: Finding, now_s: float) -> None:
         """Take over the latency of a host that should be idle."""
@@ -274,7 +264,7 @@ class AutoLimiter(Limiter):
         falls = finding.latency_s < FALLS * idle.latency_s and finding.latency_s * (1 + 3 * doubt) < idle.latency_s
         if falls and self.limit > 1:
             idle.replace(finding)  # it never was idle before, and may not be now: look at still fewer
-            self._correct(idle)
+            self._slots.correct(idle)
             self._enter(Phase.DOWN, self.limit * self._part, now_s)
             return
         if self._is_above(finding, GONE):
@@ -285,13 +275,7 @@ class AutoLimiter(Limiter):
             if self._is_doubt:
                 self._enter(Phase.RISE, self._ceiling, now_s)
                 return
-        self._correct(idle)
-        self._looked = self._slots
+        self._slots.correct(idle)
+        self._looked = self._slots.value
         self._holds = 0
-        self._enter(Phase.HOLD, self._slots * KEPT, now_s)
-
-    def _correct(self, idle: Idle) -> None:
-        """Say anew what was seen, by the latency as it is known now."""
-        if self._seen is not None:
-            slots = self._seen.filled * idle.latency_s / self._seen.latency_s
-            self._slots = max(1.0, min(2 * self._slots, slots))
+        self._enter(Phase.HOLD, self._slots.kept, now_s)

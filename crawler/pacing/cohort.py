@@ -1,13 +1,18 @@
-"""What a number of calls at once costs in latency: the median of a cohort, and how far it can be trusted.
+"""What a number of calls at once costs in latency: the mean of a cohort, and how far it can be trusted.
 
-Owns: who belongs to a cohort, its median, and the latency of a host that is not busy, as it becomes known.
+Owns: who belongs to a cohort, its mean, and the latency of a host that is not busy, as it becomes known.
 A cohort is chosen when its calls start. Chosen by their ends, the first forty would be the forty fastest,
 and where latencies scatter as widely as they do in queues, half as slow as the rest.
+
+It is the mean that Little's law is about. The median tells nothing of a queue where all calls take the same time: of 14
+at an API with 10 slots, 10 come back as from an idle one, and the median is theirs. Such calls start and end in step,
+too, so where a queue is to be seen, those of a cohort are spread over as many calls as are on their way at once.
 """
 
 from __future__ import annotations
 
 import math
+from statistics import fmean, pstdev
 from typing import Final, NamedTuple
 
 FIRST: Final = 5
@@ -17,23 +22,32 @@ LEAST: Final = 10
 MOST: Final = 100
 """Calls in a cohort: fewer are chance, more take too long."""
 
+ROUNDS: Final = 4
+"""Round trips in which the calls of a cohort start, at most, where there have to be many of few at once."""
+
 PRECISION: Final = 0.08
 """The relative error that a cohort is made large enough for, by how much latencies scatter."""
 
-COMPLETE: Final = 0.75
-"""The part of a cohort that has to be back. Those that hang must not hold up the verdict, and no longer call
-can change a median then but for those that started last."""
+COMPLETE: Final = 0.9
+"""The part of a cohort that has to be back: those that hang must not hold up the verdict. Fewer, and it is mostly
+guessed how slow the slow ones are."""
 
-ERROR: Final = 0.63
-"""The error of a median of n values, in quartile distances by the root of n. 0.93 for a normal distribution,
-0.63 for an exponential one, which is the harder case."""
+LONGEST: Final = 3.0
+"""Medians that a call counts at the most. One in eight is slower where latencies scatter by chance alone, as in
+queues; what is far slower hangs, and says nothing of the others."""
+
+ERROR: Final = 0.02
+"""The least relative error: what a machine's own clock and turns add."""
+
+ALIKE: Final = 0.1
+"""The least scatter that is believed: ten calls may agree by chance."""
 
 DRIFT: Final = 0.03
 """How much of itself the idle latency may change between two looks at it."""
 
 
 class Finding(NamedTuple):
-    """What a cohort says. latency_s: the median. filled: calls that were on their way, on average. error: relative."""
+    """What a cohort says. latency_s: the mean. filled: calls that were on their way, on average. error: relative."""
 
     latency_s: float
     filled: float
@@ -41,30 +55,42 @@ class Finding(NamedTuple):
 
 
 class Cohort:
-    """The first `size` calls that start after it was opened. number: tells its calls from those of others."""
+    """`size` calls that start after it was opened: the first, or some of the first `span`, evenly, if that is more.
 
-    def __init__(self, number: int, size: int) -> None:
+    number: tells its calls from those of others.
+    """
+
+    def __init__(self, number: int, size: int, span: int = 0) -> None:
         self.number = number
-        self.size = size
-        self._joined = 0
+        self._every = max(1, math.ceil(span / MOST))
+        self.size = max(size, span // self._every)
+        self._started = self._joined = self._on_way = 0
+        self._starts_s = 0.0  # the sum of the times at which those on their way started
         self._latencies: list[float] = []
         self._filled = 0
 
-    def joins(self) -> int:
-        """Count a call that starts; the number to hand in with its latency, 0 when the cohort is full."""
-        if self._joined >= self.size:
+    def joins(self, now_s: float) -> int:
+        """Count a call that starts; the number to hand in with its latency, 0 when it does not belong to the cohort."""
+        self._started += 1
+        if self._joined >= self.size or self._started % self._every:
             return 0
         self._joined += 1
+        self._on_way += 1
+        self._starts_s += now_s
         return self.number
 
-    def add(self, latency_s: float, filled: int) -> None:
+    def add(self, started_s: float, latency_s: float, filled: int) -> None:
         """Count an answer. filled: how many were on their way when the call started, itself included."""
+        self._on_way -= 1
+        self._starts_s -= started_s
         self._latencies.append(latency_s)
         self._filled += filled
 
-    def lost(self) -> None:
+    def lost(self, started_s: float) -> None:
         """Do without a call that gave no answer."""
         self.size -= 1
+        self._on_way -= 1
+        self._starts_s -= started_s
 
     @property
     def answers(self) -> int:
@@ -76,31 +102,37 @@ class Cohort:
         """Whether enough are back for a verdict."""
         return self.answers >= COMPLETE * self.size and self.answers > 0
 
-    def finding(self, scatter: float | None) -> Finding:
-        """Give the verdict so far; there has to be an answer. scatter: None when it is not known."""
-        among = sorted(self._latencies)
-        middle = min(self.size // 2, len(among) - 1) if self.is_complete else len(among) // 2
-        if scatter is None:
-            scatter = self.scatter
-        return Finding(among[middle], self._filled / len(among), _error(scatter, len(among)))
+    def finding(self, now_s: float, scatter: float | None = None) -> Finding:
+        """Give the verdict so far; there has to be an answer. scatter: None: as this cohort's."""
+        among = self._among(now_s, scatter)
+        error = max(ALIKE, _scatter(among) if scatter is None else scatter) / math.sqrt(len(among))
+        return Finding(fmean(among), self._filled / self.answers, max(ERROR, error))
 
-    @property
-    def scatter(self) -> float:
-        """The distance of the quartiles in medians; what is not back counts as the longest."""
-        among = sorted(self._latencies)
-        last = len(among) - 1
-        low, middle, high = (among[min(last, self.size * part // 4)] for part in (1, 2, 3))
-        return min(2.0, (high - low) / middle) if middle else 0.0
+    def scatter(self, now_s: float) -> float:
+        """Give the standard deviation, in means."""
+        return _scatter(self._among(now_s, None))
+
+    def _among(self, now_s: float, scatter: float | None) -> list[float]:
+        """Give the latencies, in the end those too that are not yet known: as long as so far, and then some."""
+        middle_s = sorted(self._latencies)[self.answers // 2]
+        among = [min(latency_s, LONGEST * middle_s) for latency_s in self._latencies]
+        if self._on_way and self.is_complete:
+            mean_s = fmean(among)
+            so_far_s = now_s - self._starts_s / self._on_way
+            # exact where none scatters, and where all do by chance alone: those have as long before them as ever
+            whole_s = max(mean_s, so_far_s + mean_s * (_scatter(among) if scatter is None else scatter))
+            among += [min(whole_s, LONGEST * middle_s)] * self._on_way
+        return among
+
+
+def _scatter(among: list[float]) -> float:
+    return pstdev(among) / fmean(among)
 
 
 def size_for(scatter: float, limit: int) -> int:
-    """Give how many calls a cohort needs. limit: calls at once; more than two rounds of them take too long."""
-    wanted = round((ERROR * scatter / PRECISION) ** 2)
-    return max(LEAST, min(wanted, 2 * limit, MOST))
-
-
-def _error(scatter: float, answers: int) -> float:
-    return max(0.02, ERROR * max(scatter, 0.1) / math.sqrt(answers))
+    """Give how many calls a cohort needs. limit: calls at once."""
+    wanted = round((scatter / PRECISION) ** 2)
+    return max(LEAST, min(wanted, ROUNDS * limit, MOST))
 
 
 class Idle:
@@ -109,6 +141,11 @@ class Idle:
     def __init__(self, first: Finding) -> None:
         self.latency_s = first.latency_s
         self._variance = first.error**2
+
+    @property
+    def error(self) -> float:
+        """The standard error, relative."""
+        return math.sqrt(self._variance)
 
     def doubt(self, finding: Finding) -> float:
         """Give the standard error of a comparison with a finding, relative."""
