@@ -137,12 +137,12 @@ def test_a_host_that_is_out_of_order_is_probed_a_second_apart_and_at_last_every_
     """Also while probes hang, but never two within a second."""
     one = host(most=True)
     now_s, rests = 0.0, []
-    for _ in range(6):
+    for _ in range(8):
         call(one, now_s, REFUSED)
         at_s = one.when(now_s)
         rests.append((at_s or now_s) - now_s)
         now_s = at_s or now_s
-    assert rests == [0, 2, 4, 5, 5, 5]
+    assert rests == [0, 0, 0, 2, 4, 5, 5, 5]  # three may come by chance
     hanging = [one.started(now_s)]
     while len(hanging) < 30:
         assert one.when(now_s) == now_s + 1

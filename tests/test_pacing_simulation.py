@@ -138,13 +138,26 @@ def test_an_api_that_fails_at_one_call_in_fifty_is_as_fast_as_one_that_does_not(
     assert goodput_per_s(flaky) >= 0.9 * goodput_per_s(sound)
 
 
+ONE_IN_TEN = [
+    pytest.param(20, False, Ending(status=503)),
+    pytest.param(100, False, Ending(failed=Cause.NETWORK), marks=pytest.mark.check),
+    pytest.param(200, True, Ending(failed=Cause.NETWORK)),
+]
+
+
 @pytest.mark.parametrize("seed", range(2))
-def test_one_call_in_ten_is_found_out_by_fewer_calls(seed: int) -> None:
-    """It looks like pushback, so the host gets fewer; as many of those fail, and it gets its calls back."""
+@pytest.mark.parametrize(("workers", "auto", "how"), ONE_IN_TEN, ids=str)
+def test_one_call_in_ten_is_found_out_by_fewer_calls(workers: int, auto: bool, how: Ending, seed: int) -> None:
+    """It looks like pushback, so the host gets fewer; as many of those fail, and it gets its calls back.
+
+    What fails is back at once, so that for a moment nothing but failures is there: neither many of them at full speed
+    nor two in a row with few calls on their way are more than chance.
+    """
+    calls = 50 * workers + 5_000
     sound, flaky = (
-        crawl(Flaky(share, Ending(status=503)).seeded(seed), host_with(20, seed=seed), CALLS) for share in (0.0, 0.1)
+        crawl(Flaky(share, how).seeded(seed), host_with(workers, auto=auto, seed=seed), calls) for share in (0.0, 0.1)
     )
-    assert is_whole(flaky)
+    assert is_whole(flaky, calls)
     assert goodput_per_s(flaky) >= 0.7 * goodput_per_s(sound)
 
 

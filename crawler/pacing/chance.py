@@ -75,6 +75,7 @@ class Chance:
         self._share_before = 0.0
         self._from = 0  # the number of the last call before those that are looked at
         self._wanted = self._back = self._failures = 0  # of them
+        self._last_failed = 0  # of them, its number
         self._last_seen, self._first_s, self._last_s = 0, math.inf, -math.inf  # of them, by which their speed is known
         self._per_s_before = 0.0
         self._low = self._try = LOW  # the speed at which to compare, and that which may be so low
@@ -161,17 +162,21 @@ class Chance:
 
     @property
     def _found(self) -> float:
-        return self._failures / max(self._back, 1)
+        """The share of failures among those that are looked at. Refusals are back before answers: none is left out."""
+        return self._failures / max(self._back, self._last_failed - self._from, 1)
 
     def _look(self, stage: Stage, started: int, calls: int) -> None:
         self._stage, self._from, self._wanted = stage, started, calls
         self._back = self._failures = 0
+        self._last_failed = started
         self._last_seen, self._first_s, self._last_s = started, math.inf, -math.inf
 
     def _count(self, call: Call, *, failed: bool) -> None:
         if self._from < call.number <= self._from + self._wanted:
             self._back += 1
             self._failures += failed
+            if failed:
+                self._last_failed = max(self._last_failed, call.number)
             self._last_seen = max(self._last_seen, call.number)
             self._first_s, self._last_s = min(self._first_s, call.at_s), max(self._last_s, call.at_s)
 

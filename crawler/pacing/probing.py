@@ -20,7 +20,7 @@ FEW: Final = 4
 
 ROUNDS: Final = 2
 """Pushbacks in a row, each a round trip after the other and with no success between, that make an outage
-of what one refusal does not."""
+of what one refusal does not; if they say no more than 503, or nothing, and are more than come by chance."""
 
 IN_A_ROW: Final = 5
 """Calls that make one without waiting for a second round trip. 200 at once would cost 140 more by then; and where
@@ -126,7 +126,8 @@ class Outage:
         self._is_fast, self._is_broken = now_s - call.at_s < FAST_S, not is_refused
         # of calls that went at once, those that failed come back first
         is_row = self._failed >= max(IN_A_ROW, in_a_row) and 2 * self._failed > call.number - self._first
-        is_outage = self._rounds >= ROUNDS or (not is_refused and is_row)
+        is_round_trips = self._rounds >= ROUNDS and (is_refused or self._failed + self._errors >= in_a_row)
+        is_outage = is_round_trips or (not is_refused and is_row)
         if is_outage and (not self._level or call.number > self._from):
             self._level += 1
             self._from = self._started
