@@ -8,10 +8,10 @@ import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Never
+from typing import TYPE_CHECKING, Never
 
 from benchmarks.cases import BY_DEFAULT, CASES
-from benchmarks.clients import CLIENTS, ROOT
+from benchmarks.clients import CLIENTS, PEERS, ROOT
 from benchmarks.machine import facts
 from benchmarks.measure import adopt_orphans
 from benchmarks.plot import plot
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from benchmarks.cases import Case
     from benchmarks.clients import Client
-
-PEERS: Final = ROOT / ".venv-bench" / "bin" / "python"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).parent.parent
 """The project."""
 
+PEERS: Final = ROOT / ".venv-bench" / "bin" / "python"
+"""The Python that has what the peers need, after `make bench`."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
@@ -106,3 +109,8 @@ CLIENTS: Final = (
     Client(name="pycurl", title="pycurl multi, bare loop", command=_peer("pycurl_multi")),
     Client(name="curl", title="`curl --parallel`", command=_peer("curl_parallel"), needs="curl", most=MOST),
 )  # fmt: skip
+
+UNCHECKED: Final = Client(
+    name="requests-unchecked", title="the script of many blogs", command=_peer("requests_unchecked")
+)
+"""Not one of those: an error page that is saved counts for it as if it were data."""

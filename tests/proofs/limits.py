@@ -1,9 +1,10 @@
 """An API that takes so many calls a second and refuses the rest: how near to its limit a run comes, and how rudely.
 
-    python -m tests.proofs.limits [--lines 20000] [--per-s 200] [--workers 20] [--nginx]
+    python -m tests.proofs.limits [--lines 20000] [--per-s 200] [--workers 20,auto] [--nginx] [--peers 6000]
 
 The server is a leaky bucket (nginx's limit_req with a small burst), once with `Retry-After: 1` and once
-without; with --nginx it is nginx itself, where that is installed. Every line has to end as ok.
+without; with --nginx it is nginx itself, where that is installed. Every line has to end as ok. With --peers, what
+people use instead fetches so many lines from the same server; `make bench` makes the environment that it needs.
 """
 
 from __future__ import annotations
@@ -22,11 +23,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tests.harness import Crawl, write_list
+from tests.harness import write_list
+from tests.proofs.peers import ours, peers, table
 from tests.scripted import OK, Heard, Says, Scripted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.proofs.peers import Contender, Saved
 
 BURST: Final = 10
 """Calls that the bucket holds, as in many an nginx."""
@@ -46,16 +50,28 @@ SETTLED_S: Final = 5.0
 LATENCY_S: Final = 0.02
 
 
+SAYS_NO: Final = b'{"error": "too many requests"}'
+
+HEADING: Final = (
+    "without `Retry-After`", "lines", "ok", "error pages saved as data", "given up", "calls refused", "ok a second",
+    "seconds",
+)  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Figures:
     """What a run did. times: of all calls at the server, seconds since the first; refused: of those refused."""
 
+    who: Contender
     lines: int
-    ok: int
-    seconds: float
+    saved: Saved
     times: list[float]
     refused: list[float]
     asked_s: float
+
+    @property
+    def seconds(self) -> float:
+        return self.times[-1]
 
     @property
     def away_s(self) -> float:
@@ -68,7 +84,7 @@ class Figures:
 
     @property
     def per_s(self) -> float:
-        return self.ok / (self.seconds - self.away_s)
+        return self.saved.ok / (self.seconds - self.away_s)
 
     @property
     def late_share(self) -> float:
@@ -76,13 +92,27 @@ class Figures:
         after = len(self.times) - bisect_left(self.times, SETTLED_S)
         return (len(self.refused) - bisect_left(self.refused, SETTLED_S)) / max(after, 1)
 
+    def is_kept(self, per_s: float) -> bool:
+        """Whether it is what is promised of us; per_s: the server's limit."""
+        is_polite = self.late_share <= REFUSED and self.per_s >= GOODPUT * per_s
+        return is_polite and self.saved.ok == self.lines and not self.saved.exit_code
+
     def text(self) -> str:
+        ok = self.saved.ok
+        rests = f", {self.away_s:.1f} s of which it was asked to stay away: {self.per_s:.1f}/s"
         return (
-            f"{self.ok:,} of {self.lines:,} ok in {self.seconds:.1f} s ({self.ok / self.seconds:.1f}/s), "
-            f"{self.away_s:.1f} s of which it was asked to stay away: {self.per_s:.1f}/s; {len(self.times):,} calls, "
+            f"{self.who.title}: {ok:,} of {self.lines:,} ok in {self.seconds:.1f} s ({ok / self.seconds:.1f}/s)"
+            f"{rests if self.who.is_ours else ''}; {len(self.times):,} calls, "
             f"{len(self.refused):,} refused ({len(self.refused) / len(self.times):.2%}), "
             f"{self.late_share:.2%} of those after {SETTLED_S:g} s"
         )
+
+    def row(self) -> list[str]:
+        """Of a table, under HEADING."""
+        ok, wrong, _ = self.saved
+        refused = f"{len(self.refused):,} of {len(self.times):,} ({len(self.refused) / len(self.times):.1%})"
+        counts = [f"{count:,}" for count in (self.lines, ok, wrong, self.lines - ok - wrong)]
+        return [self.who.title, *counts, refused, f"{ok / self.seconds:.1f}", f"{self.seconds:.1f}"]
 
 
 class Leaky:
@@ -100,45 +130,43 @@ class Leaky:
         self._at_s = heard.at_s
         if self._level > BURST:
             self.refused.append(heard.at_s)
-            return Says(429, self._headers)
+            return Says(429, self._headers, SAYS_NO)
         self._level += 1
         return Says(after_s=LATENCY_S)
 
 
-def own(folder: Path, options: argparse.Namespace, *, retry_after: bool) -> Figures:
+def own(who: Contender, folder: Path, options: argparse.Namespace, *, retry_after: bool) -> Figures:
     """A run against the server of this module."""
     bucket = Leaky(options.per_s, retry_after=retry_after)
     with Scripted(bucket) as server:
-        ok = crawl(folder, options, server.origins[0])
+        lines, saved = fetch(who, folder, options, server.origins[0])
         times = [heard.at_s for heard in server.heard]
-    return figures(options, ok, times, bucket.refused, retry_after=retry_after)
+    return figures(who, lines, saved, times, bucket.refused, retry_after=retry_after)
 
 
-def nginx(folder: Path, options: argparse.Namespace, *, retry_after: bool) -> Figures:
+def nginx(who: Contender, folder: Path, options: argparse.Namespace, *, retry_after: bool) -> Figures:
     """A run against nginx; its log says when what came, to the millisecond."""
     with running_nginx(folder, options, retry_after=retry_after) as origin:
-        ok = crawl(folder, options, origin)
+        lines, saved = fetch(who, folder, options, origin)
     log = [line.split() for line in (folder / "access.log").read_text().splitlines()]
     times = sorted(float(at_s) for at_s, _ in log)
     refused = sorted(float(at_s) for at_s, status in log if status == "429")
-    return figures(options, ok, times, refused, retry_after=retry_after)
+    return figures(who, lines, saved, times, refused, retry_after=retry_after)
 
 
 def figures(
-    options: argparse.Namespace, ok: int, times: list[float], refused: list[float], *, retry_after: bool
+    who: Contender, lines: int, saved: Saved, times: list[float], refused: list[float], *, retry_after: bool
 ) -> Figures:
     first_s = times[0]
     times, refused = [at_s - first_s for at_s in times], [at_s - first_s for at_s in refused]
-    return Figures(options.lines, ok, times[-1], times, refused, ASKED_S if retry_after else 0.0)
+    return Figures(who, lines, saved, times, refused, ASKED_S if retry_after else 0.0)
 
 
-def crawl(folder: Path, options: argparse.Namespace, origin: str) -> int:
-    """The real command, with its own defaults. How many lines are ok; raises AssertionError unless all are."""
-    command = Crawl(folder)
-    items = write_list(folder / "items.txt", (f"{origin}/{n}" for n in range(options.lines)))
-    result = command(items, workers=options.workers, timeout_s=60 + 3 * options.lines / options.per_s)
-    assert result.returncode == 0, result.returncode
-    return int(result.summary["equation"]["ok"])
+def fetch(who: Contender, folder: Path, options: argparse.Namespace, origin: str) -> tuple[int, Saved]:
+    """Have somebody fetch as many lines as are theirs."""
+    lines = options.lines if who.is_ours else options.peers
+    items = write_list(folder / "items.txt", (f"{origin}/{n}" for n in range(lines)))
+    return lines, who.fetch(items, folder, 60 + 3 * lines / options.per_s)
 
 
 @contextmanager
@@ -157,7 +185,7 @@ http {{
   server {{
     listen 127.0.0.1:{port};
     error_page 429 = @refused;
-    location @refused {{ internal; {header} default_type application/json; return 429 '{{}}'; }}
+    location @refused {{ internal; {header} default_type application/json; return 429 '{SAYS_NO.decode()}'; }}
     location / {{ limit_req zone=all burst={BURST} nodelay; root {folder}/www; try_files /item.json =404; }}
   }}
 }}
@@ -178,20 +206,28 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lines", type=int, default=20_000)
     parser.add_argument("--per-s", type=int, default=200)
-    parser.add_argument("--workers", default="20", help="a number, or auto")
+    parser.add_argument("--workers", default="20,auto", help="numbers, or auto, one after the other")
     parser.add_argument("--nginx", action="store_true")
+    parser.add_argument("--peers", type=int, nargs="?", const=6_000, metavar="LINES")
     options = parser.parse_args()
     if options.nginx and not shutil.which("nginx"):
         print("nginx is not installed")
         return 2
-    good = True
+    contenders = [*map(ours, options.workers.split(",")), *(peers() if options.peers else ())]
+    good, tables = True, []
     for retry_after in (False, True):
-        with tempfile.TemporaryDirectory() as folder:
-            found = (nginx if options.nginx else own)(Path(folder), options, retry_after=retry_after)
-        kept = found.per_s >= GOODPUT * options.per_s and found.late_share <= REFUSED and found.ok == options.lines
-        good &= kept
-        print(f"{'with' if retry_after else 'without'} Retry-After: {found.text()}{'' if kept else ' NOT KEPT'}")
-        sys.stdout.flush()
+        rows = []
+        for who in contenders:
+            with tempfile.TemporaryDirectory() as folder:
+                found = (nginx if options.nginx else own)(who, Path(folder), options, retry_after=retry_after)
+            kept = found.is_kept(options.per_s) or not who.is_ours
+            good &= kept
+            rows.append(found.row())
+            print(f"{'with' if retry_after else 'without'} Retry-After: {found.text()}{'' if kept else ' NOT KEPT'}")
+            sys.stdout.flush()
+        first, *others = HEADING
+        tables.append(table([first.replace("without", "with") if retry_after else first, *others], rows))
+    print("", *tables, sep="\n\n", end="\n\n")
     least = math.ceil(GOODPUT * options.per_s)
     goal = f"all ok, at least {least}/s, refused at most {REFUSED:.0%} after {SETTLED_S:g} s"
     print(f"{'kept' if good else 'NOT KEPT'}: {goal}")
