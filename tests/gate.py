@@ -2,7 +2,8 @@
 
 So a limit is seen to be reached, and one request too many is seen too, however fast the machine is: nothing
 is answered before the requests that belong together are there. Knows HTTP/1.1 as far as a GET needs it.
-`/flaky/...` is answered by 503 the first time, `/moved/...` by a redirect to the last address; all else by 200.
+`/flaky/...` is answered by 503 the first time, `/moved/...` by a redirect to the last address, `/broken/...` by the
+end of the connection; all else by 200.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ ADDRESS: Final = "127.0.0.1"
 BODY: Final = b'{"here": true}'
 OK: Final = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
 BUSY: Final = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
+HANG_UP: Final = b""
 MOVED: Final = b"HTTP/1.1 302 Found\r\nLocation: %s/from%s\r\nContent-Length: 0\r\n\r\n"
 
 
@@ -123,6 +125,8 @@ class Gate:
     def _answer_to(self, target: str) -> bytes:
         if target.startswith("/flaky/") and self.requests[target] == 1:
             return BUSY
+        if target.startswith("/broken/"):
+            return HANG_UP
         if target.startswith("/moved/"):
             return MOVED % (self.origins[-1].encode(), target.encode())
         return OK
@@ -180,7 +184,10 @@ class _Connection(asyncio.Protocol):
     def answer(self) -> None:
         """In one go with letting go: the client cannot have its answer while its request still counts."""
         self._let_go()
-        self._transport.write(self._answer)
+        if self._answer == HANG_UP:
+            self._transport.abort()
+        else:
+            self._transport.write(self._answer)
 
     def connection_lost(self, _exc: Exception | None) -> None:
         self._let_go()

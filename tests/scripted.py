@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self, cast
 
@@ -60,6 +61,8 @@ class Scripted:
     def __init__(self, answer: Callable[[Heard], Says], *, addresses: Sequence[str] = (ADDRESS,)) -> None:
         self.heard: list[Heard] = []
         self.origins: list[str] = []
+        self.held: Counter[str] = Counter()
+        """How many requests have no answer yet, by the host they name; whoever has left is not counted."""
         self.late_s = 0.0
         """By how much the server itself was late, at most: what it heard at once may have been sent so far apart."""
         self._answer = answer
@@ -67,6 +70,8 @@ class Scripted:
         self._times: dict[tuple[str, str], int] = {}
         self._started = threading.Event()
         self._transports: set[asyncio.Transport] = set()
+        self._servers: list[asyncio.Server] = []
+        self._coming_back: asyncio.Task[None] | None = None
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
 
     def __enter__(self) -> Self:
@@ -89,19 +94,35 @@ class Scripted:
         """When, in order."""
         return [heard.at_s for heard in self.heard if heard.path == path]
 
+    def refuse(self, for_s: float) -> None:
+        """Have connections refused for so long, and break those there are; called in the server's own thread."""
+        self._break_off()
+        self._coming_back = asyncio.create_task(self._come_back(for_s))
+
+    async def _come_back(self, after_s: float) -> None:
+        await asyncio.sleep(after_s)
+        ports = [int(origin.rpartition(":")[2]) for origin in self.origins]
+        self._servers = [await self._listen(*where) for where in zip(self._addresses, ports, strict=True)]
+
+    async def _listen(self, address: str, port: int = 0) -> asyncio.Server:
+        return await self._loop.create_server(lambda: _Connection(self), address, port, backlog=BACKLOG)
+
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stopped = asyncio.Event()
-        servers = []
-        for address in self._addresses:
-            server = await self._loop.create_server(lambda: _Connection(self), address, 0, backlog=BACKLOG)
-            servers.append(server)
-            self.origins.append(f"http://{address}:{server.sockets[0].getsockname()[1]}")
+        self._servers = [await self._listen(address) for address in self._addresses]
+        ports = [server.sockets[0].getsockname()[1] for server in self._servers]
+        self.origins += [f"http://{address}:{port}" for address, port in zip(self._addresses, ports, strict=True)]
         self._started.set()
         beating = asyncio.create_task(self._beat())
         await self._stopped.wait()
         beating.cancel()
-        for server in servers:
+        if self._coming_back is not None:
+            self._coming_back.cancel()
+        self._break_off()
+
+    def _break_off(self) -> None:
+        for server in self._servers:
             server.close()
         for transport in list(self._transports):
             transport.abort()
@@ -125,6 +146,7 @@ class _Connection(asyncio.Protocol):
     def __init__(self, server: Scripted) -> None:
         self._server = server
         self._unread = b""
+        self._host: str | None = None  # of the request that is held
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -132,6 +154,15 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, _exc: Exception | None) -> None:
         self._server._transports.discard(self._transport)
+        self._let_go()
+
+    def eof_received(self) -> None:
+        self._let_go()
+
+    def _let_go(self) -> None:
+        host, self._host = self._host, None
+        if host is not None:
+            self._server.held[host] -= 1
 
     def data_received(self, data: bytes) -> None:
         self._unread += data
@@ -144,13 +175,16 @@ class _Connection(asyncio.Protocol):
             return
         self._unread = b""
         method, path, _ = start.split(" ")
-        says = self._server.say(named["host"].rpartition(":")[0], method, path, named)
+        host = self._host = named["host"].rpartition(":")[0]
+        self._server.held[host] += 1
+        says = self._server.say(host, method, path, named)
         if says.after_s:
             asyncio.get_running_loop().call_later(says.after_s, self._send, says)
         else:
             self._send(says)
 
     def _send(self, says: Says) -> None:
+        self._let_go()  # before the client can have its answer
         if says.hang_up:
             self._transport.abort()
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from subprocess import PIPE
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -40,3 +41,19 @@ def test_a_run_opens_no_more_connections_than_it_has_workers(
     assert gate.requests.total() == CALLS
     assert gate.peak == WORKERS
     assert gate.connections == WORKERS
+
+
+def test_a_host_that_hangs_up_is_not_called_over_each_connection_that_was_kept(crawl: Crawl) -> None:
+    """libcurl sends a GET again where a kept connection has died, on the next of them: six calls for one."""
+    with Gate(full=WORKERS, fillings=1) as gate:
+        running = crawl("-", wait=False, stdin=PIPE, workers=WORKERS, out="out", settings={"RETRY_TIMES": 2})
+        assert running.process.stdin is not None
+        running.process.stdin.write("".join(f"{gate.origins[0]}/items/{n}\n" for n in range(WORKERS)).encode())
+        running.process.stdin.flush()
+        running.wait_for(lambda: len(running.output.rows()) == WORKERS)
+        running.process.stdin.write(f"{gate.origins[0]}/broken/0\n".encode())
+        running.close_stdin()
+        retries = audit(running.wait(), 4)["run"]["retries"]
+    assert retries >= 2
+    assert gate.connections == WORKERS + retries, "each retry has one of its own"
+    assert gate.requests["/broken/0"] <= 6 + retries

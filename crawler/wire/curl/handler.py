@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -44,6 +45,12 @@ STALL_CHECK_S: Final = 1.0
 """How often transfers are looked at for progress: a stall is found at most this much late."""
 
 
+UNANSWERED: Final = frozenset({52, 55, 56})
+"""Codes of a connection that ended before an answer began: got nothing, and errors of sending and receiving."""
+
+MOST_BROKEN: Final = 1_000
+"""Hosts that are remembered for that; one that is forgotten costs a few requests more."""
+
 ON_ARRIVAL: Final = frozenset({signals.headers_received, signals.bytes_received})
 NOBODY: Final = (False, False)
 
@@ -76,6 +83,7 @@ class CurlDownloadHandler(BaseDownloadHandler):
         self._stall_timer: asyncio.TimerHandle | None = None
         self._peers = Peers()
         self._multiplexing: set[str] = set()  # hosts and ports that answered in HTTP/2
+        self._broken: dict[str, float] = {}  # host and port of which a connection ended without an answer: when
         self._classes: dict[bytes | None, type[Response]] = {}
         warn_about_key_log()
 
@@ -97,8 +105,12 @@ class CurlDownloadHandler(BaseDownloadHandler):
             warn_bytes=meta.get("download_warnsize", self._warn_bytes),
             listens=listens,
         )  # fmt: skip
-        special = is_special(request) or listens[0]
+        fresh = bool(self._broken) and urlparse_cached(request).netloc in self._broken
+        special = is_special(request) or listens[0] or fresh
         handle = self._prepare(request, transfer, special=special)
+        if fresh:
+            # What was kept may be dead too, and libcurl would send this on one after the other, five times more.
+            handle.setopt(pycurl.FRESH_CONNECT, 1)
         ended: asyncio.Future[tuple[int, str]] = asyncio.get_running_loop().create_future()
         self._running[handle] = transfer, ended
         started_s = time.monotonic()
@@ -106,6 +118,8 @@ class CurlDownloadHandler(BaseDownloadHandler):
             self._loop.start(handle, partial(_resolve, ended))
             self._watch_stalls()
             result = await ended
+            if self._broken or result[0] in UNANSWERED:
+                self._note_broken(request, transfer, result[0], started_s)
             return self._response(request, transfer, handle, result, timeout_s)
         finally:
             meta["download_latency"] = time.monotonic() - started_s
@@ -167,6 +181,15 @@ class CurlDownloadHandler(BaseDownloadHandler):
         self._inboxes[handle] = Inbox(handle, pycurl.WRITEFUNCTION, pycurl.HEADERFUNCTION)
         if self._guard is not None:
             guard_sockets(handle, self._guard, lambda: self._running[handle][0])
+
+    def _note_broken(self, request: Request, transfer: Transfer, code: int, started_s: float) -> None:
+        """Whether the connections to a host may all be dead: after one was, until one that began later is not."""
+        netloc = urlparse_cached(request).netloc
+        if code in UNANSWERED and not transfer.progress:
+            if len(self._broken) < MOST_BROKEN:
+                self._broken[netloc] = time.monotonic()
+        elif not code and started_s > self._broken.get(netloc, math.inf):
+            del self._broken[netloc]
 
     # Responses
 
