@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler.pacing import RATE, Backoff, Call, Cause, Ending, Policy, Stop, Traffic
-from crawler.pacing.queues import HOSTS, MOST_RESTING, MOST_WAITING
+from crawler.pacing.queues import HOSTS, MOST_RESTING, MOST_WAITING, OF_ONE_HOST
 from crawler.pacing.traffic import GIVEN_UP_S
 
 OK = Ending(status=200)
@@ -130,7 +130,7 @@ def test_a_host_whose_retries_are_used_up_still_gets_new_lines() -> None:
 
 def test_too_much_that_waits_or_rests_is_full() -> None:
     waiting, resting = traffic(), traffic()
-    for n in range(MOST_WAITING):
+    for n in range(OF_ONE_HOST):
         assert not waiting.is_full
         waiting.push("a", str(n))
     assert waiting.is_full
@@ -138,6 +138,15 @@ def test_too_much_that_waits_or_rests_is_full() -> None:
         assert not resting.is_full
         resting.rest("a", str(n), 1.0)
     assert resting.is_full
+
+
+def test_more_may_wait_where_another_host_may_be_worth_reading_on_for() -> None:
+    one = traffic()
+    one.push("b", "another")
+    for n in range(1, MOST_WAITING):
+        assert not one.is_full
+        one.push("a", str(n))
+    assert one.is_full
 
 
 # The budget
@@ -187,7 +196,7 @@ def test_only_waits_that_are_too_long_are_a_reason_to_stop() -> None:
 def test_a_list_that_cannot_be_read_on_is_at_its_end() -> None:
     one = traffic(rate="1/d")
     make(one, "a")
-    for n in range(MOST_WAITING):
+    for n in range(OF_ONE_HOST):
         one.push("a", str(n))
     assert pops(one) == []
     stop = one.stop(0.0, read_to_end=False)

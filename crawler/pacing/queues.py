@@ -24,8 +24,12 @@ T = TypeVar("T")
 MOST_RESTING: Final = 10_000
 """Things that rest before no more is read from the list; a request is some 2 kB."""
 
-MOST_WAITING: Final = 1_000
-"""Things that wait for hosts that may not be called now: so far a list that is sorted by host is read ahead."""
+MOST_WAITING: Final = 10_000
+"""Things that wait for hosts that may not be called now: a minute's rest of one host, when three take turns in the list
+and the others serve 160 a second."""
+
+OF_ONE_HOST: Final = 1_000
+"""The same where no other host is known: most likely there is none for which reading on would bring anything."""
 
 HOSTS: Final = 10_000
 """Hosts that are remembered though nothing of theirs waits; each takes 3 kB, and a list may have a million."""
@@ -74,7 +78,8 @@ class Queues(Generic[T]):
     @property
     def is_full(self) -> bool:
         """Whether so much waits or rests that no more should be brought."""
-        return self._waiting >= MOST_WAITING or self._resting.full
+        most = MOST_WAITING if len(self._lanes) > 1 else OF_ONE_HOST
+        return self._waiting >= most or self._resting.full
 
     def push(self, host: str, thing: T, priority: int = 0) -> None:
         """Let a thing wait for its turn."""
