@@ -23,7 +23,7 @@ from tests.weed import names_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.harness import Crawl, CrawlResult, Running
+    from tests.harness import Crawl
     from tests.weed import Weed
 
 
@@ -40,15 +40,14 @@ class Prefix:
     # Runs
 
     def machine(self, name: str) -> Output:
+        """Its working directory."""
         return Output(self._folder / name / "s3" / "bucket" / self.url.rpartition("/")[2])
 
-    def start(self, lines: list[str], machine: str = "here", **how: Any) -> Running:
+    def fetch(self, lines: list[str], machine: str = "here", **how: Any) -> Any:
+        """A crawl, started or to its end, as `Crawl` has it."""
         urls = write_list(self._folder / "items.txt", lines)
         settings = {"APIFETCH_LOCAL": self._folder / machine, **how.pop("settings", {})}
-        return self._crawl.start(urls, out=self.url, settings=settings, env=self._weed.environment, **how)
-
-    def fetch(self, lines: list[str], machine: str = "here", **how: Any) -> CrawlResult:
-        return self.start(lines, machine, **how).wait()
+        return self._crawl(urls, out=self.url, settings=settings, env=self._weed.environment, **how)
 
     # What is there
 
@@ -72,9 +71,10 @@ class Prefix:
         with closing(sqlite3.connect(path)) as db:
             return int(db.execute("select count(*) from calls where outcome = 'ok'").fetchone()[0])
 
-    def audit(self, objects: dict[str, bytes]) -> list[dict[str, Any]]:
+    def audit(self, folder: Path) -> list[dict[str, Any]]:
         """The rows of the copied ledger: each one's object is there and whole, and nothing else is."""
-        copy = self._folder / "copied.sqlite"
+        objects = self.objects()
+        copy = folder / "copied.sqlite"
         copy.write_bytes(objects["ledger.sqlite"])
         with closing(sqlite3.connect(copy)) as db:
             db.row_factory = sqlite3.Row

@@ -15,10 +15,12 @@ from obstore.store import MemoryStore
 
 from crawler.exceptions import ArgumentError, BodyError, OtherListError, OtherRunError, StoreError
 from crawler.store.bodies import Body
+from crawler.store.ledger import Ledger
 from crawler.store.objects.address import Mark, fit, is_address, local_name, mark_of, refuse_remote
 from crawler.store.objects.bodies import ObjectBodies, ObjectReader
 from crawler.store.objects.client import Client, ConflictError
 from crawler.store.objects.lease import NAME, RUNS_OUT_S, SKEW_S, Lease, Terms, confirm
+from crawler.store.objects.upkeep import Upkeep
 from tests.weed import names_of
 
 if TYPE_CHECKING:
@@ -249,6 +251,17 @@ def test_azure_without_an_account_is_told_in_a_line() -> None:
 def test_terms_are_read_as_they_were_written() -> None:
     terms = Terms(holder="h", token="t", who="w", until_s=1.5, renewed=3, killed=True)
     assert Terms.read(terms.data(), URL) == terms
+
+
+def test_copies_of_the_ledger_are_made_one_after_the_other(client: Client, tmp_path: Path) -> None:
+    """The one of the end begins when the run ends, whatever the one of every five minutes is about."""
+    Ledger(tmp_path, durable=True).close()
+    upkeep = Upkeep(tmp_path, client, Lease.take(client, known="", new="n", token="t", who="w", now_s=NOW_S), print)
+    for future in [client.soon(upkeep.copy_ledger) for _ in range(20)]:
+        future.result()
+    assert client.fetch("ledger.sqlite", tmp_path / "copy.sqlite")
+    with closing(sqlite3.connect(tmp_path / "copy.sqlite")) as db:
+        assert db.execute("pragma integrity_check").fetchall() == [("ok",)]
 
 
 def test_an_object_is_fetched_whole_or_not_at_all(client: Client, tmp_path: Path) -> None:

@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.harness import Crawl, Output
-from tests.weed import KEYS, WEED, Weed
+from tests.harness import Output
+from tests.weed import KEYS, WEED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.harness import ApiServer
+    from tests.harness import ApiServer, Crawl, CrawlResult, Running
+    from tests.prefix import Prefix
+    from tests.weed import Weed
 
 pytest.importorskip("obstore", reason="pip install obstore")
 
 from crawler.store.objects.lease import NAME
-from tests.prefix import Prefix, alike, count, wait_for_the_writer
+from tests.prefix import alike, count, wait_for_the_writer
 from tests.proofs.objects import Trial, run_trial
 
 pytestmark = [
@@ -31,20 +32,6 @@ pytestmark = [
 BESIDE = {"ledger.sqlite", "lease.json", "summary.json", "report.html", "failed.jsonl", "invalid.jsonl", "run.log"}
 
 
-@pytest.fixture(scope="module")
-def weed(hermetic: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Weed]:
-    with Weed(tmp_path_factory.mktemp("weed")) as weed:
-        yield weed
-
-
-@pytest.fixture
-def prefix(weed: Weed, tmp_path: Path, crawl: Crawl, request: pytest.FixtureRequest) -> Iterator[Prefix]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in weed.environment.items():
-            patch.setenv(name, value)
-        yield Prefix(weed, request.node.name, tmp_path, crawl)
-
-
 def items(api: ApiServer, count: int) -> list[str]:
     return [api.url(f"/items/{n}") for n in range(count)]
 
@@ -53,10 +40,10 @@ def test_it_is_the_output_of_a_directory_and_stands_wherever_the_next_run_starts
     api: ApiServer, crawl: Crawl, prefix: Prefix, tmp_path: Path
 ) -> None:
     lines = [*items(api, 300), api.url("/status/404"), "no url", api.url("/items/1")]
-    done = prefix.fetch(lines)
+    done: CrawlResult = prefix.fetch(lines)
     assert done.returncode == 8
     objects = prefix.objects()
-    rows = prefix.audit(objects)
+    rows = prefix.audit(tmp_path)
     assert {name for name in objects if "/" not in name} == BESIDE
     said = prefix.summary()
     assert (said["exit_code"], said["equation"]["ok"], said["equation"]["failed"]) == (8, 300, 1)
@@ -67,29 +54,31 @@ def test_it_is_the_output_of_a_directory_and_stands_wherever_the_next_run_starts
     assert alike(rows) == alike(local.rows())
 
     before = api.stats()["requests"]
-    again = prefix.fetch(lines, machine="elsewhere")
+    again: CrawlResult = prefix.fetch(lines, machine="elsewhere")
     assert again.returncode == 8
     assert api.stats()["requests"] == before
     assert "Nothing to do" in again.stderr
 
     # What is made again takes the other's place; a kill leaves nothing that no row names.
-    redone = prefix.fetch(lines, machine="elsewhere", redo="all")
+    redone: CrawlResult = prefix.fetch(lines, machine="elsewhere", redo="all")
     assert redone.returncode == 8
-    assert alike(prefix.audit(prefix.objects())) == alike(rows)
-    back = prefix.fetch(lines, machine="here")
+    assert alike(prefix.audit(tmp_path)) == alike(rows)
+    back: CrawlResult = prefix.fetch(lines, machine="here")
     assert "Nothing to do" in back.stderr
     assert alike(Output(prefix.machine("here").out).rows()) == alike(rows)
 
 
-def test_a_store_that_is_down_for_a_while_is_waited_for(api: ApiServer, prefix: Prefix, weed: Weed) -> None:
+def test_a_store_that_is_down_for_a_while_is_waited_for(
+    api: ApiServer, prefix: Prefix, weed: Weed, tmp_path: Path
+) -> None:
     lines = items(api, 2000)
-    running = prefix.start(lines, workers=5)
+    running: Running = prefix.fetch(lines, workers=5, wait=False)
     running.wait_for(lambda: count(prefix.machine("here")) > 200)
     weed.stop()
     weed.start()
     done = running.wait(120)
     assert done.returncode == 0
-    assert len(prefix.audit(prefix.objects())) == 2000
+    assert len(prefix.audit(tmp_path)) == 2000
     assert set(api.seen("/items/").values()) == {1}
 
 
@@ -100,10 +89,10 @@ def test_an_outage_and_two_kills_leave_what_a_directory_would_have(
 
 
 def test_a_store_that_stays_away_ends_the_run_and_the_next_one_goes_on(
-    api: ApiServer, prefix: Prefix, weed: Weed
+    api: ApiServer, prefix: Prefix, weed: Weed, tmp_path: Path
 ) -> None:
     lines = items(api, 1000)
-    running = prefix.start(lines, workers=5, settings={"APIFETCH_STORE_PATIENCE_S": 0.5})
+    running: Running = prefix.fetch(lines, workers=5, settings={"APIFETCH_STORE_PATIENCE_S": 0.5}, wait=False)
     running.wait_for(lambda: count(prefix.machine("here")) > 100)
     weed.stop()
     try:
@@ -111,29 +100,29 @@ def test_a_store_that_stays_away_ends_the_run_and_the_next_one_goes_on(
         assert stopped.returncode == 3
         assert "cannot write s3://bucket/" in stopped.stderr
         assert "Traceback" not in stopped.stderr
-        refused = prefix.fetch(lines, settings={"APIFETCH_STORE_PATIENCE_S": 0.5})
+        refused: CrawlResult = prefix.fetch(lines, settings={"APIFETCH_STORE_PATIENCE_S": 0.5})
         assert refused.returncode == 3
     finally:
         weed.start()
     acknowledged = {row["url"] for row in prefix.machine("here").rows() if row["outcome"] == "ok"}
-    done = prefix.fetch(lines)
+    done: CrawlResult = prefix.fetch(lines)
     assert done.returncode == 0
-    assert len(prefix.audit(prefix.objects())) == 1000
+    assert len(prefix.audit(tmp_path)) == 1000
     asked = api.seen("/items/")
     assert all(asked[url.removeprefix(api.origin)] == 1 for url in acknowledged)
 
 
 def test_after_a_kill_the_same_machine_goes_on_at_once_and_another_when_the_lease_has_run_out(
-    api: ApiServer, prefix: Prefix
+    api: ApiServer, prefix: Prefix, tmp_path: Path
 ) -> None:
     lines = items(api, 1500)
     often = {"APIFETCH_LEDGER_COPY_S": 0.2}
-    running = prefix.start(lines, workers=5, settings=often)
+    running: Running = prefix.fetch(lines, workers=5, settings=often, wait=False)
     running.wait_for(lambda: count(prefix.machine("here")) > 200)
     running.kill()
     wait_for_the_writer(prefix.machine("here").out)
     acknowledged = {row["url"] for row in prefix.machine("here").rows() if row["outcome"] == "ok"}
-    running = prefix.start(lines, workers=5, settings=often)
+    running = prefix.fetch(lines, workers=5, settings=often, wait=False)
     running.wait_for(lambda: count(prefix.machine("here")) > len(acknowledged) + 200)
     seen = api.seen("/items/")
     assert all(seen[url.removeprefix(api.origin)] == 1 for url in acknowledged)
@@ -141,25 +130,25 @@ def test_after_a_kill_the_same_machine_goes_on_at_once_and_another_when_the_leas
     running.kill()
     wait_for_the_writer(prefix.machine("here").out)
 
-    refused = prefix.fetch(lines, machine="elsewhere")
+    refused: CrawlResult = prefix.fetch(lines, machine="elsewhere")
     assert refused.returncode == 69
     assert prefix.terms().who in refused.stderr
     prefix.let_the_lease_run_out()
     kept = prefix.copied()
-    done = prefix.fetch(lines, machine="elsewhere")
+    done: CrawlResult = prefix.fetch(lines, machine="elsewhere")
     assert done.returncode == 0
-    assert len(prefix.audit(prefix.objects())) == 1500
+    assert len(prefix.audit(tmp_path)) == 1500
     assert prefix.summary()["run"]["calls"] <= 1500 - kept
 
     # The first machine has an older ledger, and finds that out.
-    back = prefix.fetch(lines, machine="here")
+    back: CrawlResult = prefix.fetch(lines, machine="here")
     assert "Nothing to do" in back.stderr
 
 
 def test_a_run_whose_lease_was_taken_stops(api: ApiServer, prefix: Prefix) -> None:
-    running = prefix.start(items(api, 5000), rate="50/s")
+    running: Running = prefix.fetch(items(api, 5000), rate="50/s", wait=False)
     running.wait_for(lambda: count(prefix.machine("here")) > 10)
-    refused = prefix.fetch(items(api, 5000), machine="elsewhere")
+    refused: CrawlResult = prefix.fetch(items(api, 5000), machine="elsewhere")
     assert refused.returncode == 69
     assert "until" in refused.stderr
     prefix.client.put(NAME, replace(prefix.terms(), token="thief", who="process 1 on thief").data())
@@ -173,7 +162,7 @@ def test_a_run_whose_lease_was_taken_stops(api: ApiServer, prefix: Prefix) -> No
 def test_wrong_keys_are_told_at_once_and_never_shown(api: ApiServer, prefix: Prefix, weed: Weed) -> None:
     weed.environment["AWS_SECRET_ACCESS_KEY"] = "another-secret"
     try:
-        refused = prefix.fetch(items(api, 1))
+        refused: CrawlResult = prefix.fetch(items(api, 1))
     finally:
         weed.environment["AWS_SECRET_ACCESS_KEY"] = KEYS["AWS_SECRET_ACCESS_KEY"]
     assert refused.returncode == 3

@@ -89,7 +89,8 @@ def run_trial(trial: Trial, api: ApiServer, prefix: Prefix, weed: Weed, crawl: C
 
     def begin(machine: str) -> Running:
         settings = {"APIFETCH_LEDGER_COPY_S": trial.copy_s}
-        return prefix.start(urls, machine, save="raw", workers=WORKERS, settings=settings)
+        running: Running = prefix.fetch(urls, machine, wait=False, save="raw", workers=WORKERS, settings=settings)
+        return running
 
     urls = [api.url(f"/items/{number}?delay_ms={DELAY_MS}") for number in range(trial.lines)]
     local = crawl(urls, out="local", save="raw", workers=WORKERS)
@@ -125,14 +126,14 @@ def run_trial(trial: Trial, api: ApiServer, prefix: Prefix, weed: Weed, crawl: C
     elsewhere = made() - before - (trial.lines - called)
     assert elsewhere <= called - copied + WORKERS  # that may have been on their way when they were counted
     assert made() - trial.lines <= here + elsewhere
-    hold_against(local, prefix)
+    hold_against(local, prefix, crawl.cwd)
     return Found(down=down, here=here, elsewhere=elsewhere, since_copy=called - copied)
 
 
-def hold_against(local: Output, prefix: Prefix) -> None:
+def hold_against(local: Output, prefix: Prefix, folder: Path) -> None:
     """Raises AssertionError unless the objects below a prefix are the files of a directory, and the rows its rows."""
     objects = prefix.objects()
-    assert alike(prefix.audit(objects)) == alike(local.rows())
+    assert alike(prefix.audit(folder)) == alike(local.rows())
     files = {str(path.relative_to(local.out)): path for path in [*local.files("responses"), *local.files("errors")]}
     bodies = bodies_of(objects)
     assert {*bodies} == {*files}

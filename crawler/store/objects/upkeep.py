@@ -49,6 +49,7 @@ class Upkeep:
         self._lease = lease
         self._lost = lost
         self._lock = threading.Lock()  # around the lease
+        self._copying = threading.Lock()  # one after the other, so that the last one put is the last one made
         self._over = threading.Event()
         self._threads: list[threading.Thread] = []
         self.restored = False
@@ -144,6 +145,10 @@ class Upkeep:
 
     def copy_ledger(self) -> None:
         """Put the ledger as of its last commit. Raises StoreError."""
+        with self._copying:
+            self._copy_ledger()
+
+    def _copy_ledger(self) -> None:
         copy = self._directory / ".ledger.copy"
         try:
             copy.unlink(missing_ok=True)
