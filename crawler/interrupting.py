@@ -1,4 +1,4 @@
-"""Ctrl-C where no event loop hears it: while a command starts or ends, and while the run waits for a list on the web.
+"""Ctrl-C where no event loop hears it: while a command starts or ends, and while the run waits for a list to come.
 
 Knows signals and the interpreter's hook for what nobody catches.
 """
@@ -9,11 +9,14 @@ import signal
 import sys
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import FrameType, TracebackType
+
+T = TypeVar("T")
 
 STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -47,6 +50,26 @@ def interrupted_at_once() -> Iterator[None]:
     finally:
         for number, handler in former:
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+
+
+def heard_meanwhile(do: Callable[[], T]) -> T:
+    """What *do* gives, or raises, called in a thread: for what blocks in a library that lets no signal through.
+
+    After a signal nobody waits for that thread any more, nor does the end of the process.
+    """
+    done: SimpleQueue[tuple[T, None] | tuple[None, BaseException]] = SimpleQueue()
+
+    def call() -> None:
+        try:
+            done.put((do(), None))
+        except BaseException as exc:  # noqa: BLE001  # it is raised where it is waited for
+            done.put((None, exc))
+
+    threading.Thread(target=call, name="heard-meanwhile", daemon=True).start()
+    value, error = done.get()
+    if error is not None:
+        raise error
+    return cast("T", value)
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:

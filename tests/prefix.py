@@ -33,7 +33,7 @@ class Prefix:
     def __init__(self, weed: Weed, name: str, folder: Path, crawl: Crawl) -> None:
         self.url = f"s3://bucket/{name}"
         self.client = Client(self.url, patience_s=20)
-        self._weed = weed
+        self.environment = weed.environment
         self._folder = folder
         self._crawl = crawl
 
@@ -47,7 +47,7 @@ class Prefix:
         """A crawl, started or to its end, as `Crawl` has it."""
         urls = write_list(self._folder / "items.txt", lines)
         settings = {"APIFETCH_LOCAL": self._folder / machine, **how.pop("settings", {})}
-        return self._crawl(urls, out=self.url, settings=settings, env=self._weed.environment, **how)
+        return self._crawl(urls, out=self.url, settings=settings, env=self.environment, **how)
 
     # What is there
 

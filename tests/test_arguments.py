@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -51,8 +50,6 @@ VALID = {
     "APIFETCH_WORKERS_MAX": "50", "APIFETCH_SHARED_RATE": "off", "APIFETCH_LEASE_S": "5",
 }  # fmt: skip
 """For everything, a value that is not the default."""
-
-LATER = {"urls": "s3://h/list.txt"}
 
 
 def read(
@@ -242,11 +239,6 @@ def test_a_wrong_value_of_a_setting_is_named_with_the_setting(row: Argument) -> 
 )
 def test_an_object_store_takes_no_parts_and_no_packs(name: str, value: str, expected: str) -> None:
     assert expected in message(said={"out": "s3://b/p", name: value})
-
-
-@pytest.mark.parametrize(("name", "value"), LATER.items())
-def test_a_value_that_is_not_built_yet_says_so(name: str, value: str) -> None:
-    assert re.fullmatch(rf"{name}='{re.escape(value)}': expected .+ \(not yet: .+\)", message(said={name: value}))
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,8 @@ def test_a_parser_reads_its_own_results_and_raises_nothing_but_value_errors(kind
             (SHARD, value, "")
             for value in ("", "0/8", "9/8", "3", "3/", "/8", "a/8", "3/0", "1/10001", "auto/0", "-1/8")
         ),
-        (URLS, "s3://bucket/list.txt", "not yet: s3"),
+        (URLS, "ftp://host/list.txt", ""),
+        (URLS, "s3://bucket", "in an object store it is one object, s3://bucket/key, .*"),
         (URLS, "redis://h/list", "a shared list is redis://host:port/DB/NAME, .*"),
         (URLS, "redis://h/0/a b", "the name of a shared list is .*"),
         (URLS, "redis://h:port/0/list", "its port is no number .*"),

@@ -34,7 +34,8 @@ ARGUMENTS: Final = (
     row(
         "urls", URLS, note="required",
         says="the list: a path, a directory of lists, a pattern (`lists/*.csv`), `-` for the standard input, or "
-        "the `https:` URL of a list; `redis://host:port/0/name`: one that several machines share",
+        "the URL of one, `https:` or in an object store (`s3://bucket/items.csv`); `redis://host:port/0/name`: one "
+        "that several machines share",
     ),
     row(
         "format", FORMAT, note="from the name, else the first lines",

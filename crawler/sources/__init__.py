@@ -6,6 +6,7 @@ Imports no Scrapy. Never raises for a line: what cannot be read as a call comes 
 from crawler.sources.files import Fingerprint, fingerprint
 from crawler.sources.members import left_out, members
 from crawler.sources.names import STDIN, is_remote, is_url, list_name
+from crawler.sources.objects import split_address
 from crawler.sources.remote import download
 from crawler.sources.several import check_list, open_list
 from crawler.sources.shared import Opens, SharedAddress, acknowledge, is_shared
@@ -37,5 +38,6 @@ __all__ = [
     "members",
     "open_list",
     "open_source",
+    "split_address",
     "url_template",
 ]

@@ -8,6 +8,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from crawler.sources.shared import is_shared
+from crawler.store.objects.address import is_object_store
 
 STDIN: Final = "-"
 
@@ -31,7 +32,7 @@ _NAME_CHARS: Final = 60  # of up to 4 bytes each, within the 255 bytes of a fold
 
 def is_remote(urls: str) -> bool:
     """Whether the list is to be downloaded first."""
-    return _REMOTE.match(urls) is not None
+    return _REMOTE.match(urls) is not None or is_object_store(urls)
 
 
 def is_url(urls: str) -> bool:
@@ -48,6 +49,8 @@ def file_name(urls: str) -> str:
     """The last part of a path or URL; of a URL without one, its host."""
     if not is_url(urls):
         return Path(urls).name
+    if is_object_store(urls):  # whose keys are no parts of a URL
+        return urls.rpartition("/")[2]
     parts = urlsplit(urls)
     return unquote(parts.path).rstrip("/").rpartition("/")[2] or (parts.hostname or "")
 

@@ -1,7 +1,7 @@
-"""A list on the web: downloaded into a folder before it is read, within limits of size and time.
+"""A list that is not on this machine: downloaded into a folder before it is read, within limits of size and time.
 
-Owns that download. What is downloaded is read like any file. Credentials in the URL go out as Basic
-authentication, and stand in no message.
+Owns that download, and how a list on the web comes; `objects` knows those in object stores. What is downloaded is read
+like any file. Credentials in the URL go out as Basic authentication, and stand in no message.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import filecmp
 import os
 import ssl
 import time
+from contextlib import closing
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, Final
 from urllib.error import HTTPError, URLError
@@ -32,10 +33,14 @@ from crawler.exceptions import BadURLError, ListError
 from crawler.interrupting import interrupted_at_once
 from crawler.secrets import mask_url
 from crawler.sources.names import file_name
+from crawler.sources.objects import object_pieces
 from crawler.sources.urls import check_url
+from crawler.store.objects.address import is_object_store
 
 if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable
     from pathlib import Path
+    from typing import BinaryIO
 
 FOLDER: Final = "list"
 """Where in the output directory a downloaded list is kept."""
@@ -50,7 +55,8 @@ _CA_VARIABLES: Final = ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
 def download(url: str, directory: Path, *, ca_file: str | None = None, max_bytes: int = MAX_BYTES) -> str:
     """The path of the list below *directory*; unchanged bytes leave the file of an earlier download untouched.
 
-    ca_file: None looks where the calls do. Raises ListError, and InterruptError when a signal comes meanwhile.
+    ca_file: for one on the web; None looks where the calls do. Raises ListError, ArgumentError where obstore is not
+    there, and InterruptError when a signal comes meanwhile.
     """
     shown = mask_url(url)
     folder = directory / FOLDER
@@ -60,7 +66,10 @@ def download(url: str, directory: Path, *, ca_file: str | None = None, max_bytes
         folder.mkdir(parents=True, exist_ok=True)
         partial.unlink(missing_ok=True)  # a killed run's; were it a link, it would not be followed
         with partial.open("xb") as file, interrupted_at_once():
-            _fetch(url, file.fileno(), ca_file=ca_file, max_bytes=max_bytes)
+            pieces = object_pieces(url) if is_object_store(url) else _web_pieces(url, ca_file)
+            with closing(pieces):
+                _write(pieces, file, shown, max_bytes)
+            file.flush()
             os.fsync(file.fileno())
         if path.exists() and filecmp.cmp(partial, path, shallow=False):
             partial.unlink()
@@ -92,7 +101,18 @@ class Redirects(HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _fetch(url: str, fd: int, *, ca_file: str | None, max_bytes: int) -> None:
+def _write(pieces: Iterable[bytes], file: BinaryIO, shown: str, max_bytes: int) -> None:
+    deadline_s, got = time.monotonic() + WHOLE_S, 0
+    for piece in pieces:
+        got += len(piece)
+        if got > max_bytes:
+            raise ListError(f"{shown}: is larger than {max_bytes / 1024**3:g} GiB")
+        if time.monotonic() > deadline_s:
+            raise ListError(f"{shown}: took longer than {WHOLE_S / 3600:g} hours to download")
+        file.write(piece)
+
+
+def _web_pieces(url: str, ca_file: str | None) -> Generator[bytes]:
     try:
         target = check_url(url)
     except BadURLError as exc:
@@ -107,17 +127,12 @@ def _fetch(url: str, fd: int, *, ca_file: str | None, max_bytes: int) -> None:
         Redirects(), HTTPErrorProcessor(), HTTPDefaultErrorHandler(), UnknownHandler(),
     ):  # fmt: skip
         opener.add_handler(handler)
-    deadline_s = time.monotonic() + WHOLE_S
-    with opener.open(request, timeout=STALL_S) as response, os.fdopen(os.dup(fd), "wb") as file:
+    with opener.open(request, timeout=STALL_S) as response:
         if response.headers.get("Content-Encoding", "identity") != "identity":
             raise ListError(f"{mask_url(url)}: came with Content-Encoding although none was asked for")
         expected, got = response.headers.get("Content-Length"), 0
         while chunk := response.read1(_CHUNK_BYTES):
             got += len(chunk)
-            if got > max_bytes:
-                raise ListError(f"{mask_url(url)}: is larger than {max_bytes / 1024**3:g} GiB")
-            if time.monotonic() > deadline_s:
-                raise ListError(f"{mask_url(url)}: took longer than {WHOLE_S / 3600:g} hours to download")
-            file.write(chunk)
+            yield chunk
         if expected is not None and got != int(expected):
             raise ListError(f"{mask_url(url)}: the download broke off: {got:,} of {int(expected):,} bytes")

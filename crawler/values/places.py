@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from crawler.secrets import names_in
-from crawler.sources import SharedAddress, body_template, is_remote, is_shared, url_template
+from crawler.sources import SharedAddress, body_template, is_remote, is_shared, split_address, url_template
 from crawler.store.objects.address import SCHEMES, is_address, is_object_store
 from crawler.values.kinds import Kind, text
 
@@ -21,8 +21,10 @@ def _urls(value: object) -> str:
     urls = text(os.fspath(value) if isinstance(value, os.PathLike) else value)
     if is_shared(urls):
         SharedAddress.of(urls)
+    elif is_object_store(urls):
+        split_address(urls)
     elif _REMOTE.match(urls) and not is_remote(urls):
-        raise ValueError(f"not yet: {urls.partition(':')[0]}")
+        raise ValueError
     return urls
 
 
@@ -78,7 +80,7 @@ def _method(value: object) -> str:
 
 METHOD: Final = Kind(_method, "an HTTP method, such as POST")
 URLS: Final = Kind(
-    _urls, "a list: its path, a folder or pattern of lists, an https: or redis: URL, or - for the standard input"
+    _urls, "a list: its path, a folder or pattern of lists, an https:, s3: or redis: URL, or - for the standard input"
 )
 FORMAT: Final = Kind(_format, "txt, csv, tsv, jsonl or curl, each also with .gz, .bz2, .xz or .zst; or parquet")
 TEMPLATE: Final = Kind(_template, "a URL with columns in braces, such as https://api.example/items/{id}")

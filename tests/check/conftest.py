@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from crawler.store.objects.address import fit
 from tests.weed import Weed
 
 if TYPE_CHECKING:
@@ -29,4 +30,4 @@ def prefix(weed: Weed, tmp_path: Path, crawl: Crawl, request: pytest.FixtureRequ
     with pytest.MonkeyPatch.context() as patch:
         for name, value in weed.environment.items():
             patch.setenv(name, value)
-        yield Prefix(weed, request.node.name, tmp_path, crawl)
+        yield Prefix(weed, fit(request.node.name), tmp_path, crawl)

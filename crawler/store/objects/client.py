@@ -20,13 +20,14 @@ try:
     from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
     from obstore.store import from_url
 except ImportError as exc:
-    raise ArgumentError("out", "the URL of an object store", "a directory, or first: pip install obstore") from exc
+    raise ArgumentError("obstore", None, "pip install obstore, for what is in an object store") from exc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Future
     from pathlib import Path
 
+    from obstore import GetOptions
     from obstore.store import ObjectStore
 
 AT_ONCE: Final = 48
@@ -38,8 +39,17 @@ PATIENCE_S: Final = 120.0
 AT_START_S: Final = 10.0
 """The same for the first request of a run, when somebody waits for it and nothing is lost."""
 
+PART_BYTES: Final = 4 * 1024**2
+"""Of an object that is got in parts: each has its own 30 seconds, after which obstore gives a request up."""
+
 _CODE: Final = re.compile(r"<Code>([^<]*)</Code>(?:\s*<Message>([^<]*)</Message>)?")
 _QUERY: Final = re.compile(r"\?\S+")
+_OF_THE_MACHINE: Final = re.compile(r"169\.254\.169\.254|metadata\.google\.internal")
+"""Where a store's tools ask for credentials when nobody has said any."""
+
+
+class NoObjectError(StoreError):
+    """There is no object of that name, or no such bucket."""
 
 
 class ConflictError(Exception):
@@ -50,10 +60,14 @@ class Client:
     """The objects of one prefix. Every method may be called by any thread and raises StoreError.
 
     store: for tests, which have one in memory. patience_s: how long a request is repeated while the store is down.
+    argument: by which the URL was given.
     """
 
-    def __init__(self, url: str, *, patience_s: float = PATIENCE_S, store: ObjectStore | None = None) -> None:
+    def __init__(
+        self, url: str, *, patience_s: float = PATIENCE_S, store: ObjectStore | None = None, argument: str = "out"
+    ) -> None:
         self.url = url.rstrip("/")
+        self._argument = argument
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="objects")
         self._store = store if store is not None else self._open(patience_s)
 
@@ -65,7 +79,8 @@ class Client:
         try:
             return from_url(self.url, retry_config=retry)
         except (BaseError, ValueError) as exc:
-            raise ArgumentError("out", self.url, f"an object store that can be opened ({_reason(exc)})") from exc
+            expected = f"an object store that can be opened ({_reason(exc)})"
+            raise ArgumentError(self._argument, self.url, expected) from exc
 
     def close(self) -> None:
         self._pool.shutdown()
@@ -112,22 +127,38 @@ class Client:
         except (BaseError, OSError) as exc:
             raise self._error("read", name, exc) from exc
 
+    def parts(self, name: str) -> Iterator[bytes]:
+        """The bytes of an object, of one version, PART_BYTES at a time. Raises NoObjectError, StoreError."""
+        at = 0
+        of: tuple[int, str | None] | None = None
+        options: GetOptions | None = None
+        while of is None or at < of[0]:
+            try:
+                found = obstore.get(self._store, name, options=options)
+                # The first is asked for without a range, which an empty object does not have.
+                data = bytes(next(found.stream(min_chunk_size=PART_BYTES), b""))[:PART_BYTES]
+            except (BaseError, OSError) as exc:
+                raise self._error("read", name, exc) from exc
+            meta = found.meta["size"], found.meta["e_tag"]
+            if of not in {None, meta} or (not data and meta[0]):
+                raise StoreError(f"cannot read {self.url}/{name}: it was changed meanwhile")
+            yield data
+            of, at = meta, at + len(data)
+            options = {"range": (at, at + PART_BYTES)}
+
     def fetch(self, name: str, path: Path) -> bool:
         """Copy an object into a file, whole and on disk, or not at all; whether there is one."""
         partial = path.with_name(f".{path.name}.tmp")
         try:
-            found = obstore.get(self._store, name)
             with partial.open("wb") as file:
-                for piece in found.stream():
-                    file.write(piece)
+                for data in self.parts(name):
+                    file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(path)
-        except FileNotFoundError as exc:
-            if exc.filename is not None:  # of ours
-                raise self._error("copy", name, exc) from exc
+        except NoObjectError:
             return False
-        except (BaseError, OSError) as exc:
+        except OSError as exc:
             raise self._error("copy", name, exc) from exc
         finally:
             with suppress(OSError):
@@ -155,7 +186,8 @@ class Client:
                 raise self._error("remove", name, exc) from exc
 
     def _error(self, verb: str, name: str, exc: Exception) -> StoreError:
-        return StoreError(f"cannot {verb} {self.url}/{name}: {_reason(exc)}")
+        kind = NoObjectError if isinstance(exc, FileNotFoundError) else StoreError
+        return kind(f"cannot {verb} {self.url}/{name}: {_reason(exc)}")
 
 
 def wait_for(pending: Sequence[Future[Any]]) -> None:
@@ -168,6 +200,10 @@ def wait_for(pending: Sequence[Future[Any]]) -> None:
 def _reason(exc: Exception) -> str:
     """What a store said, in a line: its own code and message, else what went wrong on the way. No query, no keys."""
     text = str(exc)
+    if _OF_THE_MACHINE.search(text) is not None:
+        return "no credentials were found: none are set (AWS_ACCESS_KEY_ID and the like), and the machine has no role"
+    if "BadScheme" in text:
+        return "its endpoint is http:, which AWS_ALLOW_HTTP=true allows"
     if (told := _CODE.search(text)) is not None:
         return ": ".join(filter(None, told.groups()))
     return _QUERY.sub("", text.partition("\n")[0])[:300]
