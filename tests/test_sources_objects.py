@@ -150,7 +150,7 @@ def test_a_signal_is_heard_while_a_library_blocks() -> None:
 
 def test_a_signal_while_the_list_is_downloaded(api: ApiServer, crawl: Crawl) -> None:
     """The store has taken the request, and says nothing."""
-    env = {**ENVIRONMENT, "AWS_ENDPOINT_URL": api.origin}
+    env = {**ENVIRONMENT, "AWS_ENDPOINT_URL": api.origin, "AWS_TIMEOUT": "1h"}
     running = crawl("s3://hang/list.txt", out="out/hang", env=env, wait=False)
     running.wait_for(lambda: api.stats()["routes"].get("hang"))
     running.signal(signal.SIGINT)
