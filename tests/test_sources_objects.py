@@ -18,7 +18,7 @@ from crawler.exceptions import InterruptError, ListError, StoreError
 from crawler.interrupting import heard_meanwhile, interrupted_at_once
 from crawler.plan import absolute
 from crawler.sources import download, is_remote, list_name, split_address
-from crawler.store.objects.client import PART_BYTES, Client, NoObjectError
+from crawler.store.objects.client import BREAKS, PART_BYTES, Client, NoObjectError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,6 +117,16 @@ def test_a_store_that_refuses_is_a_sentence(
     assert "a-secret" not in said
     assert "\n" not in said
     assert list((tmp_path / "list").iterdir()) == []
+
+
+def test_an_answer_that_breaks_off_is_asked_for_again(
+    api: ApiServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": api.origin}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ListError, match=r"s3://cut/list\.txt: the list cannot be downloaded: "):
+        download("s3://cut/list.txt", tmp_path)
+    assert api.seen("/cut/") == {"/cut/list.txt": BREAKS}
 
 
 def test_without_obstore_it_says_what_to_install(crawl: Crawl) -> None:

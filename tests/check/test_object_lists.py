@@ -6,11 +6,14 @@ import bz2
 import gzip
 import io
 import lzma
+import os
+import threading
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.harness import PATIENCE_S
 from tests.weed import KEYS, WEED
 
 if TYPE_CHECKING:
@@ -24,7 +27,7 @@ pytest.importorskip("obstore", reason="pip install obstore")
 
 from crawler.exceptions import ListError
 from crawler.sources import Shape, download, open_source
-from crawler.store.objects.client import PART_BYTES
+from crawler.store.objects.client import PART_BYTES, Client
 from tests.prefix import alike
 
 pytestmark = [
@@ -139,3 +142,17 @@ def test_a_store_that_is_away_is_waited_for_and_then_told(prefix: Prefix, weed: 
             download(f"{prefix.url}/items.txt", tmp_path)
     finally:
         weed.start()
+
+
+def test_an_object_comes_whole_through_an_outage(prefix: Prefix, weed: Weed) -> None:
+    data = os.urandom(5 * PART_BYTES)
+    prefix.client.put("large", data)
+    with closing(Client(prefix.url, patience_s=PATIENCE_S)) as client:
+        parts = client.parts("large")
+        came = [next(parts)]
+        weed.stop()
+        starting = threading.Thread(target=weed.start)
+        starting.start()
+        came += parts
+        starting.join()
+    assert b"".join(came) == data

@@ -40,7 +40,6 @@ WORKERS: Final = 20
 BOUND: Final = WORKERS + QUEUE_RECORDS + BATCH_RECORDS
 """Calls that a kill may repeat on its own machine: in flight, on their way to the writer, and in its batch."""
 
-
 DELAY_MS: Final = 50
 """Of the API in the disturbed run: at most 400 calls a second, so that there is a middle."""
 
@@ -125,7 +124,7 @@ def run_trial(trial: Trial, api: ApiServer, prefix: Prefix, weed: Weed, crawl: C
     assert begin("two").wait().returncode == 0
     elsewhere = made() - before - (trial.lines - called)
     assert elsewhere <= called - copied + WORKERS  # that may have been on their way when they were counted
-    assert made() - trial.lines <= here + elsewhere
+    assert made() - trial.lines <= here + elsewhere + WORKERS
     hold_against(local, prefix, crawl.cwd)
     return Found(down=down, here=here, elsewhere=elsewhere, since_copy=called - copied)
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from pathlib import Path
 
-    from obstore import GetOptions
+    from obstore import Bytes, GetOptions, GetResult, ObjectMeta
     from obstore.store import ObjectStore
 
 AT_ONCE: Final = 48
@@ -41,6 +41,9 @@ AT_START_S: Final = 10.0
 
 PART_BYTES: Final = 4 * 1024**2
 """Of an object that is got in parts: each has its own 30 seconds, after which obstore gives a request up."""
+
+BREAKS: Final = 3
+"""Answers in a row that may break off: obstore asks again by itself until one begins, and not after that."""
 
 _CODE: Final = re.compile(r"<Code>([^<]*)</Code>(?:\s*<Message>([^<]*)</Message>)?")
 _QUERY: Final = re.compile(r"\?\S+")
@@ -120,31 +123,39 @@ class Client:
     def get(self, name: str) -> tuple[bytes, str] | None:
         """An object and its tag; None when there is none."""
         try:
-            found = obstore.get(self._store, name)
-            return bytes(found.bytes()), found.meta["e_tag"] or ""
-        except FileNotFoundError:
+            data, meta = self._take(name, lambda found: found.bytes())
+        except NoObjectError:
             return None
-        except (BaseError, OSError) as exc:
-            raise self._error("read", name, exc) from exc
+        return data, meta["e_tag"] or ""
 
     def parts(self, name: str) -> Iterator[bytes]:
-        """The bytes of an object, of one version, PART_BYTES at a time. Raises NoObjectError, StoreError."""
-        at = 0
-        of: tuple[int, str | None] | None = None
-        options: GetOptions | None = None
-        while of is None or at < of[0]:
+        """The bytes of an object, of one version, PART_BYTES at a time. Raises NoObjectError."""
+        at, before = 0, None
+        while before is None or at < before[0]:
+            # The first is asked for without a range, which an empty object does not have.
+            part: GetOptions | None = {"range": (at, at + PART_BYTES)} if at else None
+            data, meta = self._take(name, lambda found: next(found.stream(min_chunk_size=PART_BYTES), b""), part)
+            version = meta["size"], meta["e_tag"]
+            if before not in {None, version} or (not data and meta["size"]):
+                raise StoreError(f"cannot read {self.url}/{name}: it was changed meanwhile")
+            yield data[:PART_BYTES]
+            at, before = at + len(data[:PART_BYTES]), version
+
+    def _take(
+        self, name: str, take: Callable[[GetResult], Bytes | bytes], options: GetOptions | None = None
+    ) -> tuple[bytes, ObjectMeta]:
+        """What is taken of an answer, asked for again when it breaks off; and what the store says of the object."""
+        for left in reversed(range(BREAKS)):
             try:
                 found = obstore.get(self._store, name, options=options)
-                # The first is asked for without a range, which an empty object does not have.
-                data = bytes(next(found.stream(min_chunk_size=PART_BYTES), b""))[:PART_BYTES]
             except (BaseError, OSError) as exc:
                 raise self._error("read", name, exc) from exc
-            meta = found.meta["size"], found.meta["e_tag"]
-            if of not in {None, meta} or (not data and meta[0]):
-                raise StoreError(f"cannot read {self.url}/{name}: it was changed meanwhile")
-            yield data
-            of, at = meta, at + len(data)
-            options = {"range": (at, at + PART_BYTES)}
+            try:
+                return bytes(take(found)), found.meta
+            except (BaseError, OSError) as exc:
+                if not left:
+                    raise self._error("read", name, exc) from exc
+        raise AssertionError
 
     def fetch(self, name: str, path: Path) -> bool:
         """Copy an object into a file, whole and on disk, or not at all; whether there is one."""
