@@ -51,6 +51,7 @@ NOT_RUN: Final = [
     ("README.md", "needs a scrapyd"),  # these are done by tests/check/test_scrapyd.py
     ("deploying.md", "needs Docker"),  # which is not where the tests are
     ("index.md", "runs until it is stopped; the tests have one of their own"),
+    ("lists.md", "needs an object store"),  # tests/check/test_object_lists.py has one
     ("object-stores.md", "needs an object store"),  # tests/check/test_objects.py has one
     ("object-stores.md", "needs an object store"),
     ("progress.md", "a picture, compared by a test of its own"),  # tests/test_progress_bar.py

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.harness import PATIENCE_S
+from tests.harness import PATIENCE_S, Output
+from tests.scrapyd_server import Scrapyd, deploy
 from tests.weed import KEYS, WEED
 
 if TYPE_CHECKING:
@@ -92,6 +93,18 @@ def test_it_is_resumed_and_a_changed_one_is_a_list_that_was_edited(
     assert edited.summary["equation"]["ok"] == 31
     assert api.seen("/items/") == {f"/items/{n}": 1 for n in [*range(30), "new"]}
     assert KEYS["AWS_SECRET_ACCESS_KEY"] not in edited.stderr + (edited.out / "run.log").read_text()
+
+
+def test_a_job_of_scrapyds_finds_it_by_scrapyds_environment(api: ApiServer, prefix: Prefix, tmp_path: Path) -> None:
+    prefix.client.put("lists/items.txt", "\n".join(api.url(f"/items/{n}") for n in range(20)).encode())
+    with closing(Scrapyd(tmp_path / "scrapyd")) as scrapyd:
+        deploy(scrapyd, tmp_path / "tree")
+        scrapyd.schedule("job", urls=f"{prefix.url}/lists/items.txt", out=tmp_path / "out")
+        log = scrapyd.wait_for_end("job")
+        assert Output(tmp_path / "out").summary["equation"]["ok"] == 20, log
+        assert KEYS["AWS_SECRET_ACCESS_KEY"] not in log
+        scrapyd.schedule("refused", urls=f"{prefix.url}/lists/", out=tmp_path / "refused")
+        assert "urls='s3://bucket/" in scrapyd.wait_for_end("refused")
 
 
 def test_it_and_the_output_may_both_be_in_the_store_and_each_part_reads_it(
