@@ -78,8 +78,10 @@ class Run:
         self.traffic: Traffic[Any] = Traffic(plan.policy, max_calls=plan.max_calls)
         self.guard = Guard(plan.addresses)
         self.doors: dict[str, Door] = {}  # by host; only of those that have refused credentials
+        self.withheld = 0
+        """Calls that wait, without a worker, for what comes of others."""
         self.let_go: Callable[[], bool] = lambda: False
-        """Let those calls end that wait for what comes of others; whether there are any. Whoever has some sets it."""
+        """Let those calls end; whether there are any. Whoever has some sets it."""
         self.resume_at: str | None = None
         self.without_report: str | None = None
         """Why there is no report.html of this run."""
@@ -103,8 +105,11 @@ class Run:
         found = members(urls)
         files = self.files = None if found is None else [absolute(file) for file in found]
         skip = (lambda file: skipped[file].__contains__) if again else None
-        opened = self._shared or (lambda _: open_list(urls, files, plan.shape, limit=plan.limit, skip=skip))
-        self.source: Source = opened(plan.workers)
+        self.source: Source = (
+            open_list(urls, files, plan.shape, limit=plan.limit, skip=skip)
+            if self._shared is None
+            else self._shared(plan.workers, lambda: self.withheld)
+        )
         self._ledger = Ledger(plan.out, durable=plan.durability != "process", name=plan.shard.file(NAME))
         runs.introduce(self._ledger, ledgers(plan.out).values())
         belongs = runs.owner(self._ledger) in {None, plan.path}

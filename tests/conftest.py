@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 from tests.harness import ApiServer, Crawl, strict_environment
 from tests.mounts import mount_fixture  # noqa: F401  # the fixture `mount`
 from tests.nursery import AVAILABLE, Nursery
+from tests.redis_server import RedisServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +42,15 @@ def hermetic() -> Iterator[None]:
             if name.lower().endswith("_proxy") or name.startswith(SPEAKING) or name in CA_FILES:
                 patch.delenv(name)
         yield
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """A redis-server with an append-only file; a test that uses it says `needs_redis`."""
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    with RedisServer(folder) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

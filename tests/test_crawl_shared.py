@@ -12,10 +12,9 @@ from tests.harness import write_list
 from tests.pacing_world import most_in
 from tests.proofs.shared_list import Trial, run_trial
 from tests.redis_server import RedisServer, needs_redis
-from tests.scripted import OK, Scripted
+from tests.scripted import OK, Says, Scripted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.harness import ApiServer, Crawl
@@ -23,14 +22,6 @@ if TYPE_CHECKING:
 pytestmark = [needs_redis, pytest.mark.timeout(600)]  # many commands, each a second of a machine that may be busy
 
 STREAM = "apifetch:{items}:stream"
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[RedisServer]:
-    folder = tmp_path / "redis"
-    folder.mkdir()
-    with RedisServer(folder) as server:
-        yield server
 
 
 def enqueue(crawl: Crawl, *words: object) -> tuple[int, str]:
@@ -85,6 +76,22 @@ def test_workers_keep_to_one_rate_and_use_it(crawl: Crawl, redis: RedisServer) -
     assert most_in(times, 1.0) <= 55  # some are late on their way
     middle = [at_s for at_s in times if times[0] + 5 <= at_s < times[0] + 15]
     assert len(middle) >= 0.8 * 50 * 10
+
+
+def test_a_days_calls_are_those_of_all_workers_and_of_the_dead(crawl: Crawl, redis: RedisServer) -> None:
+    """What a worker had in hand when it was killed is ten calls at the most; whoever waits for tomorrow, ends."""
+    with Scripted(lambda _heard: Says(after_s=0.05)) as server:
+        urls = write_list(crawl.cwd / "list.txt", (server.url(f"/{n}") for n in range(200)))
+        assert enqueue(crawl, urls, redis.url(), "--close")[0] == 0
+        how = {"rate": "60/d", "workers": 3, "settings": {"APIFETCH_LEASE_S": 3.0}}
+        dies, *others = [crawl(redis.url(), out=f"out/{n}", wait=False, **how) for n in range(3)]
+        dies.wait_for(lambda: dies.output.rows("select 1 from records"))
+        dies.kill()
+        others.append(crawl(redis.url(), out="out/3", wait=False, **how))
+        ended = [running.wait() for running in others]
+        assert 50 <= len(server.heard) <= 60
+    assert {done.returncode for done in ended} == {75}
+    assert {done.summary["stop_reason"] for done in ended} == {"waits"}
 
 
 def test_all_workers_together_make_no_more_calls_at_once_than_the_list_allows(

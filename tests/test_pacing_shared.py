@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from crawler.pacing import RATE, Shared, SharedRate
+from crawler.pacing import RATE, Ending, Host, Policy, Shared, SharedRate
 from tests.pacing_world import most_in
 
 if TYPE_CHECKING:
@@ -108,6 +109,37 @@ def test_what_a_dead_one_had_in_hand_is_all_that_is_lost() -> None:
     dead.next_at(150.0)  # takes its turns, and that is the last of it
     times = granted(living, 10.0)
     assert len(times) >= 0.95 * 50 * 10
+
+
+@pytest.mark.parametrize("rate", ["1000/d", "20/s,1000/d"])
+def test_turns_that_come_too_late_to_be_used_are_given_back(rate: str) -> None:
+    """Of those that are taken at a time, two are used: two workers, and an API that takes five seconds."""
+    one, other = limiters(rate, 2, Seen())
+    made = 0
+    for start_s in range(0, 2_500, 5):
+        now_s = float(start_s)
+        for _ in range(2):
+            at_s = one.next_at(now_s)
+            if at_s <= start_s + 1:
+                now_s = at_s
+                one.take(now_s)
+                made += 1
+    assert made >= 900
+    assert made + len(granted([other], 100.0, from_s=2_600.0)) in range(980, 1_001)
+
+
+def test_who_may_not_call_for_another_reason_takes_no_turn_from_the_others() -> None:
+    seen = Seen()
+    host = Host(Policy(per_host=1, rate=RATE.parse("50/s"), shared=Shared(seen.exchange, lambda now_s: now_s)), "h")
+    assert host.when(0.0) is None
+    call = host.started(0.0)
+    looks = seen.looks
+    assert host.when(1.0) == math.inf
+    assert host.held_by(1.0) is not None
+    assert seen.looks == looks
+    host.ended(call, 1.0, Ending(status=200))
+    assert host.when(1.0) is None
+    assert seen.looks == looks + 1
 
 
 def test_a_day_is_counted_over_all_and_over_runs() -> None:

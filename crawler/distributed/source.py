@@ -7,6 +7,7 @@ live. An entry is never acknowledged without its record; whatever fails, it is d
 from __future__ import annotations
 
 import logging
+import math
 import os
 import secrets
 import socket
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from crawler.distributed.server import Drawn
     from crawler.items import BadLine, Entry
-    from crawler.sources import SharedAddress
+    from crawler.sources import Opens, SharedAddress
 
 logger = logging.getLogger("apifetch")
 
@@ -43,6 +44,9 @@ LEAVE_S: Final = 5.0
 LENT_S: Final = 0.02
 """How soon a worker asks again when all that the workers may hold together is lent out."""
 
+DRY_S: Final = 1.0
+"""After so long without an entry, all that came before is under way or waits: it takes the spider some 10 ms."""
+
 FULL_S: Final = 0.5
 """How often a worker that holds all it may looks whether that has changed."""
 
@@ -56,12 +60,12 @@ class SharedSource:
     skipped = 0
     lines_about = None
 
-    def __init__(self, server: Server, *, workers: int, lease_s: float) -> None:
-        """Raises ListError when Redis cannot be asked."""
+    def __init__(self, server: Server, *, workers: int, aside: Callable[[], int], lease_s: float) -> None:
+        """aside: how many of the entries we hold have no worker. Raises ListError when Redis cannot be asked."""
         self.count = 0
         self.worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._server = server
-        self._workers = workers
+        self._workers, self._aside = workers, aside
         self._lease_s = lease_s
         self._ids: dict[bytes, bytes] = {}  # name -> id of what we hold
         self._done: list[bytes] = []  # names, to be acknowledged
@@ -70,6 +74,7 @@ class SharedSource:
         self._is_closed = False
         self._is_told = False  # that we wait for entries
         self._wait_s = BLOCK_S
+        self._dry_s = math.inf  # since when nothing comes
         self._after: bytes | None = None  # of what Redis gave us and we may not have; None: nothing
         server.begin()
         server.beat(self.worker, lease_s)
@@ -89,11 +94,13 @@ class SharedSource:
             try:
                 batch = self._draw(min(size, room))
                 if batch:
-                    self._is_told = False
+                    self._is_told, self._dry_s = False, math.inf
                     return batch
                 if self._is_over():
                     return []
+                self._nothing_comes()
             except GoneError:
+                self._nothing_comes()
                 self._after = b"0"  # what Redis was about to say may be lost
                 self._pause(AGAIN_S)
         return []
@@ -103,11 +110,19 @@ class SharedSource:
         with self._changed:
             while not self._is_closed:
                 ahead = 0 if self._together else self._workers + self._a_second()
-                room = self._workers + ahead - len(self._ids)
+                room = self._workers + ahead + self._aside() - len(self._ids)
                 if room > 0:
                     return room
+                self._nothing_comes()
                 self._changed.wait(FULL_S)
         return 0
+
+    @property
+    def is_dry(self) -> bool:
+        return time.monotonic() - self._dry_s >= DRY_S
+
+    def _nothing_comes(self) -> None:
+        self._dry_s = min(self._dry_s, time.monotonic())
 
     def _a_second(self) -> int:
         """Entries acknowledged in the last second: with twice the workers, enough to be never without work."""
@@ -241,7 +256,7 @@ class SharedSource:
             self._changed.wait_for(lambda: self._is_closed, seconds)
 
 
-def shared_source(address: SharedAddress, *, ca_file: str | None, lease_s: float) -> Callable[[int], SharedSource]:
-    """What opens a list for so many workers. Raises ListError without the package."""
+def shared_source(address: SharedAddress, *, ca_file: str | None, lease_s: float) -> Opens:
+    """What opens a list for a run. Raises ListError without the package."""
     server = Server(address, ca_file=ca_file)
-    return lambda workers: SharedSource(server, workers=workers, lease_s=lease_s)
+    return lambda workers, aside: SharedSource(server, workers=workers, aside=aside, lease_s=lease_s)

@@ -149,6 +149,8 @@ class RunKeeper:
         while self._crawler.crawling and not self._is_closing and self._run.recording.error is None:
             await asyncio.sleep(WATCH_S)
             self._look_for_reasons_to_stop(self._run)
+            if self._run.source.is_dry and not self._run.traffic.in_flight and not len(self._run.traffic):
+                self._run.let_go()  # who waits for others would wait for entries that another worker holds
             if time.monotonic() >= note_s and self._run.recording.error is None:
                 note_s = time.monotonic() + NOTE_S
                 self._run.note_pacing()
@@ -268,7 +270,7 @@ def _reason_to_stop(run: Run) -> str | None:
     if any(door.is_dead for door in run.doors.values()):
         return "credentials"
     now_s = time.monotonic()
-    stop = run.traffic.stop(now_s, read_to_end=run.tally.read_to_end)
+    stop = run.traffic.stop(now_s, read_to_end=run.tally.read_to_end or run.source.is_dry)
     if stop is None:
         return None
     run.resume_at = None if stop.at_s is None else in_future(stop.at_s - now_s)

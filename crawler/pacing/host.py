@@ -70,9 +70,10 @@ class Host:
             self._rests_until_s,
             self._allowance.next_at(now_s, on_way),
             self._pace.next_at(now_s),
-            now_s if self._rate is None else self._rate.next_at(now_s),
             outage.next_at(now_s, limiter.in_flight) if outage.is_on else limiter.next_at(now_s, on_way),
         )
+        if self._rate is not None:  # a shared one's turns are taken by those alone who may use them
+            at_s = max(at_s, (self._rate.next_at if at_s <= now_s else self._rate.known_at)(now_s))
         if at_s > now_s:
             return at_s
         self._is_calm = self._rate is None and outage.is_calm and not self._pace.is_learned and self._allowance.is_open
@@ -230,7 +231,7 @@ class Host:
             Held(Hold.RETRIES, self.budget.next_at(now_s) if retry else now_s),
         ]
         if self._rate is not None:
-            holds.append(Held(Hold.RATE, self._rate.next_at(now_s), str(self._policy.rate)))
+            holds.append(Held(Hold.RATE, self._rate.known_at(now_s), str(self._policy.rate)))
         held = max(holds, key=lambda one: one.until_s)
         if held.until_s > now_s:
             return held

@@ -37,6 +37,9 @@ BUCKETS: Final = 256
 """Calls are counted in about so many groups. A group counts until its last call leaves the window, so that
 less than 1/256 of the quota is held back; a quota of 256 or fewer is counted call by call."""
 
+CLOCK_S: Final = 0.001
+"""By how much a time may differ from itself, after it was told in seconds since 1970 and taken back."""
+
 
 @dataclass(frozen=True, slots=True)
 class Quota:
@@ -106,6 +109,13 @@ class RateLimiter:
         for window in self._windows:
             window.take(now_s)
 
+    known_at = next_at  # nobody has to be asked
+
+    def give_back(self, at_s: float) -> None:
+        """Count no longer a call that was taken for *at_s* and will never go. Its turn is gone."""
+        for window in self._windows:
+            window.give_back(at_s)
+
     @property
     def turn_s(self) -> float | None:
         """When the next turn is, whatever the windows say; None: at any time."""
@@ -173,6 +183,13 @@ class _Window:
             self._groups[-1] = max(last_s, now_s), calls + 1
         else:
             self._groups.append((now_s, 1))
+
+    def give_back(self, at_s: float) -> None:
+        for number, (last_s, calls) in enumerate(self._groups):
+            if calls and last_s >= at_s - CLOCK_S:
+                self._groups[number] = last_s, calls - 1
+                self._calls -= 1
+                return
 
     def _forget(self, now_s: float) -> None:
         while self._groups and self._groups[0][0] + self._held_s <= now_s:

@@ -1,12 +1,14 @@
 """One rate for several processes: what each of them takes is written where all of them look first.
 
 Owns: portions. A process takes the next turns of a tenth of a second at once, each with its time, so that a call
-costs nothing, however many are made; whoever dies with turns in hand loses those, and nobody has to find out.
+costs nothing, however many are made. Turns that it could not use in time count no longer; whoever dies with turns in
+hand loses those, and nobody has to find out.
 Knows no file: what all can see is changed by a function that comes in.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -49,9 +51,11 @@ class SharedRate:
         self._rate, self._host = rate, host
         self._exchange, self._wall = shared
         window_s = rate.quotas[0].window_s
-        # A turn is counted for its time. As late as windows are held longer it may be used; then it is lost.
+        # A turn is counted for its time. As late as windows are held longer it may be used; then it is given back.
         self._late_s = max(LATE_S, held_s(window_s) - window_s)
         self._turns: deque[float] = deque()  # that are ours
+        self._unused: list[float] = []  # that were, and are counted
+        self._known_s = -math.inf
         self._state: dict[str, Any] = {}  # as we saw it last
         self._noted: Mapping[str, Any] | None = None  # by an earlier run, until it is handed on
 
@@ -59,12 +63,14 @@ class SharedRate:
         """Give the time of our next turn; *now_s* when it may be now. Takes some when there are none."""
         turns = self._turns
         while turns and turns[0] < now_s - self._late_s:
-            turns.popleft()
-        if not turns:
-            at_s = self._take_some(now_s)
-            if at_s is not None:
-                return at_s
-        return max(now_s, turns[0])
+            self._unused.append(turns.popleft())
+        at_s = None if turns else self._take_some(now_s)
+        self._known_s = turns[0] if at_s is None else at_s
+        return max(now_s, self._known_s)
+
+    def known_at(self, now_s: float) -> float:
+        """Give what next_at() gave last, and take nothing: for those who only want to know."""
+        return max(now_s, self._known_s)
 
     def take(self, now_s: float) -> None:
         """Count a call that goes: our next turn's, or one more than we had."""
@@ -88,6 +94,8 @@ class SharedRate:
 
         def change(state: dict[str, Any]) -> None:
             limiter = self._limiter(state, now_s)
+            for unused_s in self._unused:
+                limiter.give_back(unused_s)
             at_s = limiter.next_at(now_s)
             if at_s > now_s + AHEAD_S:
                 later_s.append(at_s)
@@ -103,7 +111,10 @@ class SharedRate:
             self._turns.clear()  # of which nobody else knows
             self._noted = noted
             return now_s + BUSY_S
-        return later_s[0] if later_s else None
+        if later_s:
+            return later_s[0]
+        self._unused.clear()
+        return None
 
     def _let_go(self, state: dict[str, Any], now_s: float) -> None:
         limiter = self._limiter(state, now_s)

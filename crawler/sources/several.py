@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 class SeveralSource:
     """A Source of files, in the order given. Entries say which file is theirs."""
 
+    is_dry = False
+
     def __init__(
         self,
         files: Sequence[str],

@@ -74,7 +74,8 @@ class Source(Protocol):
 
     count: lines that counted so far, delivered or skipped; comments and blank lines never count.
     skipped: those of them that were passed over unread. lines_about: how many there are in all, as far as can be
-    told from the part that was read; None when it cannot.
+    told from the part that was read; None when it cannot. is_dry: nothing comes until what was delivered is done, or
+    until somebody else has done something; for a moment at least.
     """
 
     @property
@@ -83,6 +84,8 @@ class Source(Protocol):
     def skipped(self) -> int: ...
     @property
     def lines_about(self) -> int | None: ...
+    @property
+    def is_dry(self) -> bool: ...
 
     def next_batch(self, size: int) -> list[Entry | BadLine]:
         """1 to *size* of the next lines, as soon as there is one; [] at the end, and after `close`.
@@ -100,6 +103,8 @@ class Source(Protocol):
 
 class FileSource:
     """A Source of one file or pipe, read once, in constant memory."""
+
+    is_dry = False
 
     def __init__(
         self,

@@ -168,7 +168,7 @@ class Doorkeeper:
         is_new = self._changed_s >= door.shut_s
         door.renewed(time.monotonic(), changed=is_new)
         if is_new:  # what others were refused is no answer any more
-            for request, _ in self._withheld.pop(host, {}).values():
+            for request, _ in self._let_go(host).values():
                 self._bring(request)
 
     async def _count(self, request: Request) -> None:
@@ -212,7 +212,7 @@ class Doorkeeper:
         if door.is_shut and not was_shut:
             logger.warning(SHUT, host, response.status)
         if door.is_dead:
-            self._withheld.pop(host, None)  # they are left
+            self._let_go(host)  # they are left
         if trip.tries:
             self._wake()
             if door.is_dead:
@@ -221,6 +221,7 @@ class Doorkeeper:
             self._run.recording.unsent(ticket)  # it was not carried out
         if verdict is Verdict.LATER:
             self._withheld.setdefault(host, {})[call] = (request.copy(), response)
+            self._run.withheld += 1
             raise WithheldError(f"{response.status}: what comes of others will tell what it means")
         return verdict is Verdict.ANSWER
 
@@ -237,8 +238,15 @@ class Doorkeeper:
         withheld = self._withheld[host]
         for call in calls:
             request, response = withheld.pop(call)
+            self._run.withheld -= 1
             request.meta[ANSWER] = response
             self._bring(request)
+
+    def _let_go(self, host: str) -> dict[Hashable, tuple[Request, Response]]:
+        """Forget the withheld calls of a host."""
+        withheld = self._withheld.pop(host, {})
+        self._run.withheld -= len(withheld)
+        return withheld
 
     def release_all(self) -> bool:
         """The same for all: nothing more will come that could tell. Whether there were any."""

@@ -58,16 +58,19 @@ class Found:
 
 
 class Fleet:
-    """The workers of a trial, dead and alive."""
+    """The workers of a trial, dead and alive. arguments: of each of them, besides its output directory."""
 
-    def __init__(self, crawl: Crawl, redis: RedisServer, trial: Trial) -> None:
-        self._crawl, self._redis, self._trial = crawl, redis, trial
+    def __init__(self, crawl: Crawl, redis: RedisServer, *, lease_s: float, **arguments: Any) -> None:
+        self._crawl, self._redis, self._lease_s, self._arguments = crawl, redis, lease_s, arguments
         self.all: list[Running] = []
         self.alive: list[Running] = []
 
     def start_one(self) -> None:
-        settings = {"APIFETCH_LEASE_S": self._trial.lease_s, "APIFETCH_DURABILITY": "process"}
-        running = self._crawl.start(self._redis.url(), out=f"out/{len(self.all)}", workers=5, settings=settings)
+        """With a name of its own to the API: worker-0, worker-1."""
+        number = len(self.all)
+        settings = {"APIFETCH_LEASE_S": self._lease_s, "APIFETCH_DURABILITY": "process"}
+        settings["USER_AGENT"] = f"worker-{number}"
+        running = self._crawl.start(self._redis.url(), out=f"out/{number}", settings=settings, **self._arguments)
         self.all.append(running)
         self.alive.append(running)
 
@@ -98,7 +101,7 @@ def run_trial(trial: Trial, api: ApiServer, folder: Path, redis: RedisServer, cr
     first = write_list(folder / "first.txt", map(api.url, paths[:half]))
     whole = write_list(folder / "whole.txt", map(api.url, paths))
     assert crawl.scrapy("enqueue", first, redis.url()).returncode == 0
-    fleet = Fleet(crawl, redis, trial)
+    fleet = Fleet(crawl, redis, lease_s=trial.lease_s, workers=5)
     for _ in range(trial.workers):
         fleet.start_one()
     # Half of it comes while they work
