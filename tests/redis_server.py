@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 PROGRAM: Final = shutil.which("redis-server")
@@ -21,11 +22,15 @@ TRIES: Final = 5  # somebody else may take the port that was free a moment ago
 
 
 class RedisServer:
-    """A context. password: what clients have to say."""
+    """A context. password: what clients have to say. tls: the PEM file of its certificate and key. options: others."""
 
-    def __init__(self, folder: Path, *, password: str | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, password: str | None = None, tls: Path | None = None, options: Sequence[str] = ()
+    ) -> None:
         self._folder = folder
         self._password = password
+        self._tls = tls
+        self._options = options
         self.port = 0
         self._process: subprocess.Popen[str] | None = None
 
@@ -42,7 +47,7 @@ class RedisServer:
         self.kill()
 
     def url(self, name: str = "items") -> str:
-        return f"redis://127.0.0.1:{self.port}/0/{name}"
+        return f"redis{'s' if self._tls else ''}://127.0.0.1:{self.port}/0/{name}"
 
     def kill(self) -> None:
         """End it with SIGKILL, if it runs."""
@@ -52,21 +57,26 @@ class RedisServer:
             self._process = None
 
     def start(self) -> None:
-        """Have it back on its port, with what its file holds."""
+        """Have it back on its port, with what its files hold."""
         if not self._starts():
             raise RuntimeError("redis-server does not come back")
 
     def client(self) -> Any:
         import redis  # noqa: PLC0415  # optional
 
-        return redis.Redis(port=self.port, password=self._password, protocol=2)
+        tls: dict[str, Any] = {"ssl": True, "ssl_cert_reqs": "none"} if self._tls else {}
+        return redis.Redis(port=self.port, password=self._password, protocol=2, **tls)
 
     def _starts(self) -> bool:
         assert PROGRAM is not None
-        auth = ["--requirepass", self._password] if self._password else []
+        options = ["--requirepass", self._password] if self._password else []
+        port = ["--port", str(self.port)]
+        if self._tls is not None:
+            port = ["--port", "0", "--tls-port", str(self.port), "--tls-auth-clients", "no"]
+            port += ["--tls-cert-file", str(self._tls), "--tls-key-file", str(self._tls)]
         self._process = subprocess.Popen(
-            [PROGRAM, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder),
-             "--appendonly", "yes", "--save", "", "--daemonize", "no", *auth],
+            [PROGRAM, *port, "--bind", "127.0.0.1", "--dir", str(self._folder),
+             "--appendonly", "yes", "--save", "", "--daemonize", "no", *options, *self._options],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         assert self._process.stdout is not None

@@ -51,6 +51,7 @@ PURE = {
     "stopping",
     "store",
     "telling",
+    "trust",
     "values",
 }
 """Rooms that know nothing of Scrapy: time, randomness and paths come in as values."""

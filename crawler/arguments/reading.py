@@ -11,7 +11,7 @@ from crawler.arguments.table import ARGUMENTS, USAGE
 from crawler.credentials import expected_of, read_env_file
 from crawler.exceptions import ArgumentError, SecretError
 from crawler.secrets import STARS, is_key_name, mask_url, names_in
-from crawler.sources import body_template, is_shared, url_template
+from crawler.sources import SharedAddress, body_template, is_shared, url_template
 from crawler.store.objects.address import is_object_store
 from crawler.values import AUTO, AtMost, find_shard
 
@@ -183,8 +183,9 @@ def _find_shard(values: dict[str, Any], environ: Mapping[str, str]) -> None:
 def _check_secrets(values: Mapping[str, Any], environ: Mapping[str, str]) -> None:
     """What only the command of APIFETCH_SECRET_COMMAND knows is looked at when the run opens."""
     used = list(_used_names(values))
-    if used and values["APIFETCH_HOSTS"] is None:
-        raise HostsNeededError(tuple(dict.fromkeys(name for _, name in used)))
+    of_calls = dict.fromkeys(name for argument, name in used if argument != "urls")
+    if of_calls and values["APIFETCH_HOSTS"] is None:
+        raise HostsNeededError(tuple(of_calls))
     env_file, command = values["APIFETCH_ENV_FILE"], values["APIFETCH_SECRET_COMMAND"]
     try:
         found = {**environ, **(read_env_file(env_file) if env_file else {})}
@@ -201,6 +202,8 @@ def _used_names(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         for _, text in values[f"APIFETCH_{argument.upper()}"]:
             yield from ((argument, name) for name in names_in(text))
     yield from (("pass_env", name) for name in values["APIFETCH_PASS_ENV"] or ())
+    if is_shared(values["APIFETCH_URLS"] or ""):
+        yield from (("urls", name) for name in SharedAddress.of(values["APIFETCH_URLS"]).names)
 
 
 def environment_names(values: Mapping[str, Any]) -> tuple[str, ...]:

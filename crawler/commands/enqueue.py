@@ -5,9 +5,10 @@ Owns what is said to a person. What an entry is, and how it gets there once, is 
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from crawler.distributed.server import Server
+    from crawler.sources import SharedAddress
+
+ENV_FILE: Final = "env_file"
 
 
 class Command(ScrapyCommand):
@@ -42,7 +46,7 @@ class Command(ScrapyCommand):
         super().add_options(parser)
         parser.add_argument(
             "-a", dest="spargs", action="append", default=[], metavar="NAME=VALUE",
-            help=f"as in `scrapy crawl`: {', '.join(OF_A_LIST)}",
+            help=f"as in `scrapy crawl`: {', '.join((*OF_A_LIST, ENV_FILE))}",
         )  # fmt: skip
         which = parser.add_mutually_exclusive_group()
         which.add_argument("--close", action="store_true", help="nothing more will come: workers end when all is done")
@@ -60,7 +64,7 @@ class Command(ScrapyCommand):
             not args
             or len(args) > 2
             or not is_shared(args[-1])
-            or (len(args) == 1 and opts.spargs)
+            or (len(args) == 1 and any(not said.startswith(f"{ENV_FILE}=") for said in opts.spargs))
             or (opts.workers or 0) < 0
         ):
             raise UsageError(
@@ -75,11 +79,9 @@ class Command(ScrapyCommand):
     def _enqueue(self, args: list[str], opts: argparse.Namespace) -> None:
         from crawler.distributed.server import GoneError, Server  # noqa: PLC0415
         from crawler.exceptions import ListError  # noqa: PLC0415
-        from crawler.sources import SharedAddress  # noqa: PLC0415
 
-        assert self.settings is not None
-        values = self._values(args[0], args[-1], opts)
-        server = Server(SharedAddress.of(args[-1]), ca_file=values["APIFETCH_CA_FILE"])
+        values, address = self._values(args[0], args[-1], opts)
+        server = Server(address, ca_file=values["APIFETCH_CA_FILE"])
         server.begin()
         try:
             if opts.workers is not None:
@@ -96,26 +98,34 @@ class Command(ScrapyCommand):
         finally:
             server.disconnect()
 
-    def _values(self, urls: str, address: str, opts: argparse.Namespace) -> dict[str, Any]:
-        """The settings by which the list is read. Raises ArgumentError."""
+    def _values(self, urls: str, shared: str, opts: argparse.Namespace) -> tuple[dict[str, Any], SharedAddress]:
+        """The settings by which the list is read, and where it goes. Raises ArgumentError, SecretError."""
         from scrapy.spiderloader import get_spider_loader  # noqa: PLC0415
 
         from crawler.arguments import OF_A_LIST  # noqa: PLC0415
+        from crawler.credentials import Secrets  # noqa: PLC0415
         from crawler.exceptions import ArgumentError  # noqa: PLC0415
-        from crawler.sources import is_shared  # noqa: PLC0415
+        from crawler.sources import SharedAddress, is_shared  # noqa: PLC0415
 
         arguments = dict(said.partition("=")[::2] for said in opts.spargs)
         for name, value in arguments.items():
-            if name not in OF_A_LIST:
+            if name not in {*OF_A_LIST, ENV_FILE}:
                 raise ArgumentError(name, value, f"one of {', '.join(OF_A_LIST)}: the others are the workers'")
+        of_secrets = {name: value for name, value in arguments.items() if name == ENV_FILE}
         assert self.settings is not None
         spider: Any = get_spider_loader(self.settings).load("apifetch")
-        values: dict[str, Any] = spider.read_arguments(self.settings, {"urls": address})
-        if urls == address:
-            return values
+        values: dict[str, Any] = spider.read_arguments(self.settings, {"urls": shared, **of_secrets})
+        address = SharedAddress.of(shared)
+        secrets = Secrets(
+            address.names, environ=os.environ, env_file=values["APIFETCH_ENV_FILE"],
+            command=values["APIFETCH_SECRET_COMMAND"] if address.names else None,
+        )  # fmt: skip
+        address = address.filled(secrets.values)
+        if urls == shared:
+            return values, address
         if is_shared(urls):
             raise ArgumentError("FILE", "redis://...", "a list that is not shared already")
-        return dict(spider.read_arguments(self.settings, {**arguments, "urls": urls}))
+        return dict(spider.read_arguments(self.settings, {**arguments, "urls": urls})), address
 
 
 def _fill(server: Server, urls: str, values: Mapping[str, Any]) -> None:

@@ -68,7 +68,7 @@ class FleetRate:
             change(state)
             after = json.dumps(state, separators=(",", ":")).encode()
             return self._server.replace_rate(host, before, after, forget_s=FORGET_S)
-        except (GoneError, ListError):  # of which those who draw from the list hear too
+        except (GoneError, ListError):  # of which those tell who draw from the list
             self._again_s = time.monotonic() + AGAIN_S
             return False
 

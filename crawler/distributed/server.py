@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import threading
 import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from crawler import trust
 from crawler.amounts import duration
 from crawler.distributed.scripts import (
     ACKNOWLEDGE,
@@ -45,12 +47,25 @@ BLOCK_S: Final = 1.0
 AGAIN_S: Final = 0.5
 """How often we ask whether Redis is back."""
 
+LEAST: Final = (6, 0)
+"""The oldest version in which a script may read as a consumer, and a client log in as a user."""
+
+_SCRIPT: Final = re.compile(r"[:.,]? script: \w+.*|^Error running script .*?: -(?=[A-Z]+ )")
+"""What Redis adds to an error in a script, behind it or, until Redis 6, before it: nothing for a person."""
+
+_UNREADY: Final = ("READONLY ", "LOADING ", "MASTERDOWN ", "CLUSTERDOWN ", "TRYAGAIN ")
+"""How errors begin that pass, in a script until Redis 6; elsewhere the client has classes for them."""
+
 Drawn = list[tuple[bytes, bytes | None]]
 """Entries: id and envelope; None: it is no longer in the list."""
 
 
 class GoneError(Exception):
     """Redis does not answer, or not yet."""
+
+
+class UnreadyError(GoneError):
+    """It answers that it can do nothing now: it is loading, or another takes over."""
 
 
 class Standing(NamedTuple):
@@ -80,21 +95,39 @@ class Server:
         self._gone: tuple[type[Exception], ...] = (redis.ConnectionError, redis.TimeoutError, OSError)
         self._refused = redis.AuthenticationError  # a ConnectionError, but waiting does not help
         self._error = redis.RedisError
-        tls: dict[str, Any] = {"ssl": True, "ssl_ca_certs": ca_file} if address.tls else {}
+        unready = redis.ReadOnlyError, redis.exceptions.ClusterError, redis.exceptions.BusyLoadingError
+        self._unready: tuple[type[Exception], ...] = unready
+        self._full = redis.OutOfMemoryError
+        self._trusted = trust.ca_file(ca_file, os.environ)
+        tls: dict[str, Any] = {"ssl": True, "ssl_ca_certs": self._trusted[0]} if address.tls else {}
         self._redis: Any = redis.Redis(
             host=address.host, port=address.port, db=address.db, username=address.user,
             password=address.password or os.environ.get(PASSWORD), protocol=2, socket_timeout=silence_s,
             socket_connect_timeout=silence_s, socket_keepalive=True, retry=Retry(NoBackoff(), 0), **tls,
         )  # fmt: skip
+        self.is_waited_for = False
+        """Whether somebody goes on without Redis, and is to read in the log since when, and until when."""
         self._gone_s: float | None = None
         self._telling = threading.Lock()
 
     def begin(self) -> None:
-        """Have the list there, maybe empty. Raises ListError when Redis cannot be asked at all."""
+        """Have the list there, maybe empty. Raises ListError when Redis cannot be asked at all, or is too old."""
         try:
+            version = str(self._ask(lambda: self._redis.info("server"))["redis_version"])
+            if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < LEAST:
+                least = ".".join(map(str, LEAST))
+                raise ListError(f"{self.address}: is Redis {version}, and a shared list needs {least} or later")
             self._ask(self._begin)
         except GoneError as exc:
-            raise ListError(f"{self.address}: Redis cannot be reached ({exc})") from exc
+            raise ListError(f"{self.address}: {self._why(exc)}") from exc
+
+    def _why(self, exc: GoneError) -> str:
+        if isinstance(exc, UnreadyError):
+            return f"Redis cannot be used now ({exc})"
+        if "CERTIFICATE_VERIFY_FAILED" in str(exc):
+            path, said_by = self._trusted
+            return f"the certificate of Redis is not trusted ({exc}); {said_by} says whose are: {path}"
+        return f"Redis cannot be reached ({exc})"
 
     def _begin(self) -> None:
         try:
@@ -202,23 +235,34 @@ class Server:
             answer = what()
         except self._refused as exc:
             raise ListError(f"{self.address}: Redis refuses us: {exc}") from exc
-        except self._gone as exc:
-            self._tell_gone(exc)
-            raise GoneError(str(exc)) from exc
-        except self._error as exc:
-            if str(exc).startswith(("LOADING", "MASTERDOWN", "READONLY", "CLUSTERDOWN", "TRYAGAIN", "BUSY ")):
-                self._tell_gone(exc)
-                raise GoneError(str(exc)) from exc
-            raise ListError(f"{self.address}: {_meaning(str(exc))}") from exc
+        except (self._error, OSError) as exc:
+            said = _SCRIPT.sub("", str(exc)).rstrip(".")
+            is_unready = isinstance(exc, self._unready) or said.startswith(_UNREADY)
+            if is_unready or isinstance(exc, self._gone):
+                self._tell_gone(said)
+                raise (UnreadyError if is_unready else GoneError)(said) from exc
+            raise ListError(f"{self.address}: {self._meaning(exc, said)}") from exc
         if self._gone_s is not None:
             self._tell_back()
         return answer
 
-    def _tell_gone(self, exc: Exception) -> None:
+    def _meaning(self, exc: Exception, said: str) -> str:
+        if isinstance(exc, self._full) or said.startswith("OOM "):
+            return "Redis has no memory left: raise its maxmemory or let workers go on, then run the same command again"
+        if said.startswith("NOGROUP"):
+            return (
+                "the list is no longer in Redis: it was deleted, or Redis came back without an append-only file. Fill "
+                "it again with scrapy enqueue; what a worker's directory has is not fetched again by that worker"
+            )
+        if said.startswith("WRONGTYPE"):
+            return f"one of the keys {self._keys.stream.removesuffix('stream')}* holds something else than a list"
+        return f"Redis refuses: {said}"
+
+    def _tell_gone(self, said: str) -> None:
         with self._telling:
-            if self._gone_s is None:
+            if self._gone_s is None and self.is_waited_for:
                 self._gone_s = time.monotonic()
-                logger.warning("Redis does not answer (%s): waiting for it, and going on with what is here", exc)
+                logger.warning("Redis does not answer (%s): waiting for it, and going on with what is here", said)
 
     def _tell_back(self) -> None:
         with self._telling:
@@ -230,11 +274,3 @@ class Server:
 def _entries(found: Sequence[Any]) -> Drawn:
     """What a script gives: each with its id, and its fields one after the other."""
     return [(id_, dict(zip(fields[::2], fields[1::2], strict=True)).get(FIELD, b"")) for id_, fields in found]
-
-
-def _meaning(error: str) -> str:
-    if "NOGROUP" in error:
-        return "the list is no longer there: fill it again with scrapy enqueue"
-    if error.startswith("OOM"):
-        return f"Redis has no memory left ({error})"
-    return f"Redis refuses: {error}"

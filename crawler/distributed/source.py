@@ -73,10 +73,12 @@ class SharedSource:
         self._changed = threading.Condition()
         self._is_closed = False
         self._is_told = False  # that we wait for entries
+        self._is_told_why = False  # that the list is lost
         self._wait_s = BLOCK_S
         self._dry_s = math.inf  # since when nothing comes
         self._after: bytes | None = None  # of what Redis gave us and we may not have; None: nothing
         server.begin()
+        server.is_waited_for = True
         server.beat(self.worker, lease_s)
         self._beat_s = time.monotonic()
         # Of a Redis that was away everybody's word is old: whoever lives gets the time to renew it.
@@ -99,6 +101,9 @@ class SharedSource:
                 if self._is_over():
                     return []
                 self._nothing_comes()
+            except ListError:
+                self._is_told_why = True
+                raise
             except GoneError:
                 self._nothing_comes()
                 self._after = b"0"  # what Redis was about to say may be lost
@@ -204,7 +209,8 @@ class SharedSource:
             except GoneError:
                 time.sleep(AGAIN_S)
             except ListError as exc:
-                logger.warning("%s", exc)
+                if not self._is_told_why:
+                    logger.warning("%s", exc)
                 break
         self._server.disconnect()
 
@@ -214,8 +220,8 @@ class SharedSource:
         """Until we are closed."""
         while not self._is_closed:
             try:
+                self._flush()  # first: of a Redis without memory it is what makes room for the other
                 self._beat()
-                self._flush()
             except (GoneError, ListError):  # of which the Feed's thread hears too
                 self._pause(AGAIN_S)
                 continue

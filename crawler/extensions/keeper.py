@@ -256,7 +256,8 @@ def _shared_list(plan: Plan) -> Opens | None:
         return None
     from crawler.distributed.source import shared_source  # noqa: PLC0415  # for those who need it
 
-    return shared_source(SharedAddress.of(plan.urls), ca_file=plan.ca_file, lease_s=plan.lease_s)
+    address = SharedAddress.of(plan.urls).filled(plan.secrets.values)
+    return shared_source(address, ca_file=plan.ca_file, lease_s=plan.lease_s)
 
 
 def _conclusion(run: Run, reason: str) -> dict[str, Any]:

@@ -34,6 +34,7 @@ def plan_of(settings: BaseSettings) -> Plan:
     """The Plan that these settings, checked and typed, stand for. Raises SecretError, ListError."""
     urls = settings["APIFETCH_URLS"]
     params = settings["APIFETCH_PARAMS"] or ()
+    secrets = _secrets(settings)
     out, url = output(urls, settings["APIFETCH_OUT"], settings["APIFETCH_LOCAL"])
     patience_s, copied_s = settings["APIFETCH_STORE_PATIENCE_S"], settings["APIFETCH_LEDGER_COPY_S"]
     return Plan(
@@ -62,10 +63,10 @@ def plan_of(settings: BaseSettings) -> Plan:
         },
         arguments={row.name: _shown(row, settings[row.setting]) for row in ARGUMENTS},
         workers=settings.getint("CONCURRENT_REQUESTS") or ANY_NUMBER,
-        policy=_policy(settings),
+        policy=_policy(settings, secrets),
         max_calls=settings.get("APIFETCH_MAX_CALLS"),
         floor=Floor(settings["APIFETCH_MIN_FREE_BYTES"], settings["APIFETCH_MIN_FREE_INODES"]),
-        secrets=_secrets(settings),
+        secrets=secrets,
         key_header=str(settings.get("APIFETCH_IDEMPOTENCY_KEY") or ""),
         addresses=settings["APIFETCH_ADDRESSES"],
         lease_s=settings["APIFETCH_LEASE_S"],
@@ -81,7 +82,9 @@ def plan_of(settings: BaseSettings) -> Plan:
 def _secrets(settings: BaseSettings) -> Secrets:
     params = settings["APIFETCH_PARAMS"] or ()
     used = {"APIFETCH_HEADERS": settings["APIFETCH_HEADERS"] or (), "APIFETCH_PARAMS": params}
-    names = environment_names({**used, "APIFETCH_PASS_ENV": settings["APIFETCH_PASS_ENV"]})
+    names = environment_names(
+        {**used, "APIFETCH_PASS_ENV": settings["APIFETCH_PASS_ENV"], "APIFETCH_URLS": settings["APIFETCH_URLS"]}
+    )
     env_file, command = settings.get("APIFETCH_ENV_FILE"), settings.get("APIFETCH_SECRET_COMMAND")
     command = command if names else None
     return Secrets(names, environ=os.environ, env_file=env_file, command=command, params=params)
@@ -92,13 +95,13 @@ def bare_names(settings: BaseSettings) -> list[str]:
     return bare_names_in((*(settings["APIFETCH_HEADERS"] or ()), *(settings["APIFETCH_PARAMS"] or ())), os.environ)
 
 
-def _policy(settings: BaseSettings) -> Policy:
+def _policy(settings: BaseSettings, secrets: Secrets) -> Policy:
     base_s, cap_s = settings["APIFETCH_RETRY_BASE_S"], settings["APIFETCH_RETRY_CAP_S"]
     return Policy(
         per_host=settings.getint("CONCURRENT_REQUESTS_PER_DOMAIN") or settings.getint("CONCURRENT_REQUESTS"),
         auto=isinstance(settings[WORKERS], AtMost),
         rate=settings.get("APIFETCH_RATE"),
-        shared=_shared(settings),
+        shared=_shared(settings, secrets),
         max_wait_s=settings["APIFETCH_MAX_WAIT"],
         backoffs=backoffs(base_s, cap_s),
         outage=outage(base_s, cap_s),
@@ -106,7 +109,7 @@ def _policy(settings: BaseSettings) -> Policy:
     )
 
 
-def _shared(settings: BaseSettings) -> Shared | None:
+def _shared(settings: BaseSettings, secrets: Secrets) -> Shared | None:
     """Where other runs of this user, or workers of a shared list, keep to a rate; None: nobody asks, or nowhere."""
     if settings.get("APIFETCH_RATE") is None or settings["APIFETCH_SHARED_RATE"] == "off":
         return None
@@ -114,7 +117,7 @@ def _shared(settings: BaseSettings) -> Shared | None:
         from crawler.distributed.rate import SILENCE_S, FleetRate  # noqa: PLC0415  # for those who need it
         from crawler.distributed.server import Server  # noqa: PLC0415
 
-        address = SharedAddress.of(settings["APIFETCH_URLS"])
+        address = SharedAddress.of(settings["APIFETCH_URLS"]).filled(secrets.values)
         fleet = FleetRate(Server(address, ca_file=settings["APIFETCH_CA_FILE"], silence_s=SILENCE_S))
         return Shared(fleet.exchange, fleet.wall)
     board = Board.open(state_folder(os.environ))

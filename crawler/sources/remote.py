@@ -26,9 +26,7 @@ from urllib.request import (
     UnknownHandler,
 )  # fmt: skip
 
-import certifi
-
-from crawler import __version__
+from crawler import __version__, trust
 from crawler.exceptions import BadURLError, ListError
 from crawler.interrupting import interrupted_at_once
 from crawler.secrets import mask_url
@@ -49,7 +47,6 @@ MAX_BYTES: Final = 16 * 1024**3  # 100 million lines of 160 bytes; more is not a
 STALL_S: Final = 30.0  # without a byte; what is only slow goes on
 WHOLE_S: Final = 3600.0  # 16 GiB at 5 MB/s
 _CHUNK_BYTES: Final = 256 * 1024
-_CA_VARIABLES: Final = ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE")  # as for the calls
 
 
 def download(url: str, directory: Path, *, ca_file: str | None = None, max_bytes: int = MAX_BYTES) -> str:
@@ -120,7 +117,7 @@ def _web_pieces(url: str, ca_file: str | None) -> Generator[bytes]:
     request = Request(target.target, headers={"User-Agent": f"apifetch/{__version__}", "Accept": "*/*"})  # noqa: S310  # http, https
     if target.authorization:
         request.add_unredirected_header("Authorization", target.authorization)  # another host must not see it
-    cafile = ca_file or next(filter(None, map(os.environ.get, _CA_VARIABLES)), certifi.where())
+    cafile, _ = trust.ca_file(ca_file, os.environ)
     opener = OpenerDirector()  # without the handlers of ftp, file and data: a redirect must not lead there
     for handler in (
         ProxyHandler(), HTTPHandler(), HTTPSHandler(context=ssl.create_default_context(cafile=cafile)),

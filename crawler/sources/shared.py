@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from crawler.items import BadLine
+from crawler.secrets import fill, names_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from crawler.items import Record
     from crawler.sources.source import Source
@@ -39,7 +40,10 @@ def acknowledge(source: Source, record: Record) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedAddress:
-    """Where a shared list is. db: the number of the database. user, password: None where the URL says none."""
+    """Where a shared list is. db: the number of the database. user, password: None where the URL says none.
+
+    Both may hold `${NAME}`, which filled() fills in.
+    """
 
     host: str
     port: int
@@ -67,6 +71,16 @@ class SharedAddress:
             user=unquote(parts.username) if parts.username else None,
             password=unquote(parts.password) if parts.password else None,
         )  # fmt: skip
+
+    @property
+    def names(self) -> list[str]:
+        """The NAMEs of all `${NAME}`."""
+        return names_in(f"{self.user or ''}{self.password or ''}")
+
+    def filled(self, values: Mapping[str, str]) -> SharedAddress:
+        """The same with the values of its names."""
+        user, password = (said and fill(said, values) for said in (self.user, self.password))
+        return replace(self, user=user, password=password)
 
     def __str__(self) -> str:
         """The list's one name, without credentials."""

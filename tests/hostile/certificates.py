@@ -60,13 +60,17 @@ class Signed:
     def context(self, folder: Path) -> ssl.SSLContext:
         """A server's context; `ssl` reads certificates from files alone."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.write(folder))
+        return context
+
+    def write(self, folder: Path) -> Path:
+        """The path of a PEM file with key and chain."""
         path = folder / f"{self.certificate.serial_number:x}.pem"
         pem = self.key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, _NO_ENCRYPTION
         )  # fmt: skip
         path.write_bytes(pem + self.chain)
-        context.load_cert_chain(path)
-        return context
+        return path
 
 
 def make_contexts(folder: Path) -> tuple[Path, dict[str, ssl.SSLContext]]:

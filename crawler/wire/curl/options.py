@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urlsplit
 
-import certifi
 import pycurl
 
+from crawler import trust
 from crawler.exceptions import ArgumentError
 from crawler.items import IDEMPOTENT, REACH, STRANGER
 
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from scrapy.settings import BaseSettings
 
 logger = logging.getLogger(__name__)
-
-CA_VARIABLES: Final = ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
 
 HTTP_VERSIONS: Final = {
     "auto": pycurl.CURL_HTTP_VERSION_2TLS,  # HTTP/2 where TLS agrees on it, else HTTP/1.1
@@ -75,7 +73,7 @@ class Options:
         version = settings.get("APIFETCH_HTTP", "auto")
         if version not in HTTP_VERSIONS:
             raise ArgumentError("APIFETCH_HTTP", version, "auto, 1.1 or 2")
-        ca_file, said_by = _ca_file(settings)
+        ca_file, said_by = trust.ca_file(settings.get("APIFETCH_CA_FILE"), os.environ)
         ciphers = settings.get("DOWNLOADER_CLIENT_TLS_CIPHERS")
         bind = settings.get("DOWNLOAD_BIND_ADDRESS")
         return cls(
@@ -204,16 +202,6 @@ def _authenticate(handle: pycurl.Curl, request: Request, encoding: str) -> None:
     handle.setopt(pycurl.PROXYAUTH, pycurl.HTTPAUTH_BASIC)
     handle.setopt(pycurl.PROXYUSERNAME, user)
     handle.setopt(pycurl.PROXYPASSWORD, password)
-
-
-def _ca_file(settings: BaseSettings) -> tuple[str, str]:
-    """The file of trusted authorities, and who named it."""
-    if path := settings.get("APIFETCH_CA_FILE"):
-        return path, "APIFETCH_CA_FILE"
-    for name in CA_VARIABLES:
-        if path := os.environ.get(name):
-            return path, name
-    return certifi.where(), "certifi"
 
 
 def _tls_version(settings: BaseSettings, name: str, numbers: dict[str, int]) -> int:
