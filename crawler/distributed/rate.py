@@ -58,7 +58,7 @@ class FleetRate:
     def exchange(self, host: str, change: Callable[[dict[str, Any]], None]) -> bool:
         """Have *change* change what is known of a host. False: it did not count, since another was faster.
 
-        What *change* made of it for itself does not count then either.
+        What *change* made of it for itself does not count then either. What it leaves as it was is not written.
         """
         if time.monotonic() < self._again_s:
             return False
@@ -67,6 +67,8 @@ class FleetRate:
             state = _read(before)
             change(state)
             after = json.dumps(state, separators=(",", ":")).encode()
+            if after == (before or b"{}"):
+                return True
             return self._server.replace_rate(host, before, after, forget_s=FORGET_S)
         except (GoneError, ListError):  # of which those tell who draw from the list
             self._again_s = time.monotonic() + AGAIN_S
