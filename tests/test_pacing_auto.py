@@ -33,7 +33,7 @@ def found(server: Server, for_s: float, *, seed: int = 1, ceiling: int = 1_000) 
 
 
 @SEEDS
-@pytest.mark.parametrize(("slots", "latency_s"), [(2, 0.1), (10, 0.1), (50, 0.1), (400, 1.0)], ids=str)
+@pytest.mark.parametrize(("slots", "latency_s"), [(1, 0.1), (2, 0.1), (10, 0.1), (50, 0.1), (400, 1.0)], ids=str)
 def test_the_capacity_is_found_and_nobody_waits_long_for_it(slots: int, latency_s: float, seed: int) -> None:
     done = found(Slots(slots, latency_s).seeded(seed), 20.0, seed=seed)
     assert done.per_s(10, 20) >= NEAR * slots / latency_s

@@ -161,7 +161,8 @@ class AutoLimiter(Limiter):
     def _enter(self, phase: Phase, limit: float, now_s: float) -> None:
         self._phase = phase
         self._is_doubt = False
-        self._become(min(round(limit), self._most), now_s)
+        whole = int(limit) if phase is Phase.DOWN else round(limit)  # of two, four fifths are not two
+        self._become(min(whole, self._most), now_s)
         self._next_cohort()
 
     def _next_cohort(self) -> None:
@@ -262,12 +263,13 @@ class AutoLimiter(Limiter):
         """Take over the latency of a host that should be idle."""
         doubt = idle.doubt(finding)
         falls = finding.latency_s < FALLS * idle.latency_s and finding.latency_s * (1 + 3 * doubt) < idle.latency_s
-        if falls and self.limit > 1:
+        if falls:
             idle.replace(finding)  # it never was idle before, and may not be now: look at still fewer
             self._slots.correct(idle)
-            self._enter(Phase.DOWN, self.limit * self._part, now_s)
-            return
-        if self._is_above(finding, GONE):
+            if self.limit > 1:
+                self._enter(Phase.DOWN, self.limit * self._part, now_s)
+                return
+        elif self._is_above(finding, GONE):
             idle.replace(finding)  # with fewer calls as slow as with many: it is the API
         else:
             idle.look(finding)
