@@ -13,7 +13,7 @@ from crawler.pacing import Policy
 from crawler.secrets import mask_url
 from crawler.sources import STDIN, Shape, SharedAddress, is_shared, is_url, list_name
 from crawler.store.ledgers import ledgers
-from crawler.store.objects.address import fit, is_object_store, local_name, mark_of
+from crawler.store.objects.address import fit, is_object_store, local_name, store_of
 from crawler.store.space import Floor
 
 if TYPE_CHECKING:
@@ -112,15 +112,13 @@ def output(urls: str, out: str, local: str = "out") -> tuple[Path, str | None]:
     """
     if urls != STDIN and not is_url(urls) and "%(name)s" in out and ledgers(Path(urls).parent):
         directory = Path(urls).parent
-        mark = mark_of(directory)
-        return directory, mark.url if mark is not None else None
+        return directory, store_of(directory)
     name, started = list_name(urls), time.strftime("%Y-%m-%dT%H-%M-%S")
     if is_object_store(out):
         url = (out % {"name": fit(name), "time": started}).rstrip("/")
         return Path(local) / local_name(url), url
     directory = Path(out % {"name": name, "time": started})
-    mark = mark_of(directory)
-    return directory, mark.url if mark is not None else None
+    return directory, store_of(directory)
 
 
 def output_directory(urls: str, out: str, local: str = "out") -> Path:

@@ -112,6 +112,7 @@ class Run:
         )
         self._ledger = Ledger(plan.out, durable=plan.durability != "process", name=plan.shard.file(NAME))
         runs.introduce(self._ledger, ledgers(plan.out).values())
+        self._hold.introduce(self._ledger, runs.identity_text(plan.path, plan.identity))
         belongs = runs.owner(self._ledger) in {None, plan.path}
         self.inside = not belongs and Path(plan.path).is_relative_to(plan.out.resolve())
         start = runs.Start(
@@ -125,7 +126,7 @@ class Run:
         self.gathered = Gathering(self._ledger, plan.out, plan.shard).gather(keep=plan.path)
         self.begun = runs.begin(self._ledger, start)
         bodies = open_bodies(
-            self._place, self._ledger, durability=plan.durability, levels=plan.levels, packed=plan.packed
+            self._place, self._ledger, plan.shard, durability=plan.durability, levels=plan.levels, packed=plan.packed
         )
         runs.recover(self._ledger, bodies, key_header=plan.key_header)
         self.former_lines = runs.former_lines(self._ledger, self.begun)
@@ -145,7 +146,7 @@ class Run:
             self.tally.followed.update(self.standing.followed)
             self.tally.followed_total = self.standing.followed.total() + self.standing.followed_open
         write_summary(plan.out, self.summary(exit_code=None, stop_reason=None), plan.shard)
-        self._place.let_in()
+        self._hold.let_in()
         self.tally.elsewhere = 0 if plan.shard.is_part else None
         orders = Orders(
             plan.durability, self.begun.run, self.begun.list_id, plan.raw, plan.levels, packed=plan.packed,

@@ -15,14 +15,16 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from crawler.items import WHOLE
 from crawler.store.objects.client import Client
-from crawler.store.objects.lease import NAME, Terms
+from crawler.store.objects.lease import NAME, Terms, read
 from tests.harness import Output, write_list
 from tests.weed import names_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from crawler.items import Shard
     from tests.harness import Crawl
     from tests.weed import Weed
 
@@ -33,7 +35,7 @@ class Prefix:
     def __init__(self, weed: Weed, name: str, folder: Path, crawl: Crawl) -> None:
         self.url = f"s3://bucket/{name}"
         self.client = Client(self.url, patience_s=20)
-        self.environment = weed.environment
+        self.environment: dict[str, Any] = weed.environment
         self._folder = folder
         self._crawl = crawl
 
@@ -57,16 +59,16 @@ class Prefix:
         found = [future.result() for future in [self.client.soon(self.client.get, name) for name in names]]
         return {name: there[0] for name, there in zip(names, found, strict=True) if there is not None}
 
-    def summary(self) -> dict[str, Any]:
-        there = self.client.get("summary.json")
+    def summary(self, shard: Shard = WHOLE) -> dict[str, Any]:
+        there = self.client.get(shard.file("summary.json"))
         assert there is not None
         said: dict[str, Any] = json.loads(there[0])
         return said
 
-    def copied(self) -> int:
+    def copied(self, shard: Shard = WHOLE) -> int:
         """Records that are ok in the copy of the ledger, 0 without one."""
         path = self._folder / "looked-at.sqlite"
-        if not self.client.fetch("ledger.sqlite", path):
+        if not self.client.fetch(shard.file("ledger.sqlite"), path):
             return 0
         with closing(sqlite3.connect(path)) as db:
             return int(db.execute("select count(*) from calls where outcome = 'ok'").fetchone()[0])
@@ -89,14 +91,14 @@ class Prefix:
 
     # The lease
 
-    def terms(self) -> Terms:
-        there = self.client.get(NAME)
+    def terms(self, shard: Shard = WHOLE) -> Terms:
+        there = read(self.client, shard.file(NAME))
         assert there is not None
-        return Terms.read(there[0], self.url)
+        return there[0]
 
-    def let_the_lease_run_out(self) -> None:
+    def let_the_lease_run_out(self, shard: Shard = WHOLE) -> None:
         """What time does to the lease of a machine that is gone."""
-        self.client.put(NAME, replace(self.terms(), until_s=time.time() - 3600).data())
+        self.client.put(shard.file(NAME), replace(self.terms(shard), until_s=time.time() - 3600).data())
 
 
 def bodies_of(objects: dict[str, bytes]) -> dict[str, bytes]:

@@ -14,12 +14,14 @@ pytest.importorskip("obstore", reason="pip install obstore")
 from obstore.store import MemoryStore
 
 from crawler.exceptions import ArgumentError, BodyError, OtherListError, OtherRunError, StoreError
+from crawler.items import WHOLE, Shard
 from crawler.store.bodies import Body
 from crawler.store.ledger import Ledger
 from crawler.store.objects.address import Mark, fit, is_address, local_name, mark_of, refuse_remote
 from crawler.store.objects.bodies import ObjectBodies, ObjectReader
 from crawler.store.objects.client import Client, ConflictError
-from crawler.store.objects.lease import NAME, RUNS_OUT_S, SKEW_S, Lease, Terms, confirm
+from crawler.store.objects.lease import NAME, RUNS_OUT_S, SKEW_S, Lease, Terms, confirm, read
+from crawler.store.objects.prefix import Prefix
 from crawler.store.objects.upkeep import Upkeep
 from tests.weed import names_of
 
@@ -133,6 +135,70 @@ def test_conditional_puts_refuse(client: Client) -> None:
     with pytest.raises(ConflictError):
         client.put_if("a", b"4", etag)
     assert (client.get("a") or (b"", ""))[0] == b"3"
+
+
+# A list in parts
+
+
+def hold(client: Client, directory: Path, part: str) -> Prefix:
+    """A run's hold on its part, from a machine of its own."""
+    directory.mkdir(exist_ok=True)
+    shard = Shard(*map(int, part.split("/")))
+    prefix = Prefix(client, directory, shard, patience_s=1)
+    try:
+        prefix.take(shard)
+        prefix.take_others()
+    except OtherRunError:
+        prefix.give_back()
+        raise
+    return prefix
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "refusal"),
+    [
+        ("1/2", "2/2", None),
+        ("1/2", "1/2", "part 1/2 of s3"),
+        ("1/2", "3/8", "part 1/2 of s3"),
+        ("1/2", "1/1", "part 1/2 of s3"),
+        ("1/1", "3/8", "holds s3"),
+    ],
+)
+def test_a_prefix_is_one_runs_or_that_of_parts_of_one_number(
+    client: Client, tmp_path: Path, first: str, second: str, refusal: str | None
+) -> None:
+    one = hold(client, tmp_path / "a", first)
+    if refusal is None:
+        hold(client, tmp_path / "b", second)
+        return
+    with pytest.raises(OtherRunError, match=refusal):
+        hold(client, tmp_path / "b", second)
+    one.give_back()
+    hold(client, tmp_path / "c", second)
+
+
+def test_a_ledger_of_another_number_comes_with_what_its_run_may_have_left(client: Client, tmp_path: Path) -> None:
+    """Of a part that was killed and whose machine is gone; whoever takes its ledger is the one to go on with it."""
+    hold(client, tmp_path / "a", "1/2")
+    client.put("ledger-1-of-2.sqlite", b"copied")
+    killed = read(client, "lease-1-of-2.json")
+    assert killed is not None
+    client.put("lease-1-of-2.json", replace(killed[0], until_s=1).data())
+    whole = hold(client, tmp_path / "b", "1/1")
+    assert whole.others == [Shard(1, 2)]
+    assert (tmp_path / "b" / "ledger-1-of-2.sqlite").read_bytes() == b"copied"
+    whole.renew()
+    assert [(mark_of(tmp_path / "b", shard) or Mark(url="", holder="")).killed for shard in (WHOLE, Shard(1, 2))] == [
+        True,
+        True,
+    ]
+    lease = read(client, NAME)
+    assert lease is not None
+    assert lease[0].killed
+    whole.give_back()
+    (tmp_path / "a" / "ledger-1-of-2.sqlite").write_bytes(b"of before")
+    hold(client, tmp_path / "a", "1/2")
+    assert (tmp_path / "a" / "ledger-1-of-2.sqlite").read_bytes() == b"copied"
 
 
 # Bodies
@@ -255,8 +321,8 @@ def test_terms_are_read_as_they_were_written() -> None:
 
 def test_copies_of_the_ledger_are_made_one_after_the_other(client: Client, tmp_path: Path) -> None:
     """The one of the end begins when the run ends, whatever the one of every five minutes is about."""
+    upkeep = Upkeep(tmp_path, client, WHOLE, hold(client, tmp_path, "1/1"), print)
     Ledger(tmp_path, durable=True).close()
-    upkeep = Upkeep(tmp_path, client, Lease.take(client, known="", new="n", token="t", who="w", now_s=NOW_S), print)
     for future in [client.soon(upkeep.copy_ledger) for _ in range(20)]:
         future.result()
     assert client.fetch("ledger.sqlite", tmp_path / "copy.sqlite")

@@ -158,10 +158,7 @@ def _varies(template: str, data: str | None) -> bool:
 
 
 def _check_store(values: Mapping[str, Any]) -> None:
-    out, shard = values["APIFETCH_OUT"], values["APIFETCH_SHARD"]
-    if is_object_store(out) and shard is not None and shard.is_part:
-        expected = f"a prefix for each part, as out={out.rstrip('/')}/{str(shard).replace('/', '-of-')}"
-        raise ArgumentError("shard", str(shard), f"no parts within one prefix of an object store: {expected}")
+    out = values["APIFETCH_OUT"]
     if is_object_store(out) and values["APIFETCH_PACK"] is not None:
         raise ArgumentError("pack", values["APIFETCH_PACK"], "bodies as they are in an object store, or out=DIRECTORY")
 

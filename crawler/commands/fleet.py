@@ -86,7 +86,6 @@ class Command(ScrapyCommand):
         from crawler.exceptions import ArgumentError  # noqa: PLC0415
         from crawler.plan import shape_of  # noqa: PLC0415
         from crawler.sources import STDIN, check_list  # noqa: PLC0415
-        from crawler.store.objects.address import is_object_store  # noqa: PLC0415
 
         assert self.settings is not None
         loader = get_spider_loader(self.settings)
@@ -101,8 +100,6 @@ class Command(ScrapyCommand):
         values: dict[str, Any] = spider.read_arguments(self.settings, arguments)
         if not opts.scrapyd:  # whose list it is
             check_list(values["APIFETCH_URLS"], shape_of(values))
-        if is_object_store(values["APIFETCH_OUT"]):
-            raise ArgumentError("out", values["APIFETCH_OUT"], "a directory, where the parts are brought together")
         return values
 
     async def _fetch(
@@ -129,12 +126,12 @@ class Command(ScrapyCommand):
             processes=count, seconds=round(time.monotonic() - began_s, 3), calls=sums.calls, restarts=fleet.restarts
         )
         if code not in COMPLETE:
-            _say(f"{done}. {whole.out} is in parts; the same command again goes on")
+            _say(f"{done}. {whole.where} is in parts; the same command again goes on")
             return code
         _say("all parts are complete, and are brought together")
         code = await _run(Fleet([gathering(whole)], engine, tell=_say))
         if code in COMPLETE:
-            note(whole.out, done)
+            note(whole, done)
             _say(f"{done}")
         return code
 
@@ -159,8 +156,13 @@ class Command(ScrapyCommand):
         async with Scrapyds(servers, project=opts.project, version=version, tell=_say) as engine:
             parts = [share_rate(part, values, servers) for part in parts]
             code = await _run(Fleet(parts, engine, tell=_say))
+            if code in COMPLETE and count > 1 and whole.url is not None:  # which every server can reach
+                _say("all parts are complete, and are brought together")
+                code = await _run(Fleet([gathering(whole)], engine, tell=_say))
         if code not in COMPLETE:
             _say("not all is done; the same command again goes on")
+        elif whole.url is not None:
+            _say(f"the results are in {whole.url}")
         elif count > 1 and is_here(engine.ends):
             _say("all parts are complete, and are brought together")
             return await _run(Fleet([gathering(whole)], Processes(tell), tell=_say))
@@ -173,13 +175,13 @@ class Command(ScrapyCommand):
 def _whole(arguments: Mapping[str, str], values: Mapping[str, Any], opts: argparse.Namespace) -> Part:
     """The command that one process would have got."""
     from crawler.fleet import Part  # noqa: PLC0415
-    from crawler.plan import output_directory  # noqa: PLC0415
+    from crawler.plan import output  # noqa: PLC0415
 
     settings = dict(text.partition("=")[::2] for text in opts.set)
     if opts.loglevel:
         settings["LOG_LEVEL"] = opts.loglevel
-    out = output_directory(values["APIFETCH_URLS"], values["APIFETCH_OUT"])
-    return Part(spider=opts.spider, out=out, arguments=arguments, settings=settings)
+    out, url = output(values["APIFETCH_URLS"], values["APIFETCH_OUT"], values["APIFETCH_LOCAL"])
+    return Part(spider=opts.spider, out=out, url=url, arguments=arguments, settings=settings)
 
 
 def _say(line: str) -> None:

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from crawler.amounts import counted, duration, per_second
 from crawler.store.exports import SUMMARY, write_summary
+from crawler.store.hold import Hold, Remote
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from crawler.exceptions import ApiFetchError
+    from crawler.fleet.engine import Part
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +31,19 @@ class Sum:
         return f"{text}; {counted(self.restarts, 'part')} started again" if self.restarts else text
 
 
-def note(out: Path, fleet: Sum) -> None:
-    """Add it to the summary of the run that brought the parts together, which made no calls. Raises StoreError."""
-    summary: dict[str, Any] = json.loads((out / SUMMARY).read_bytes())
-    write_summary(out, {**summary, "fleet": asdict(fleet)})
+def note(whole: Part, fleet: Sum) -> None:
+    """Add it to the summary of the run that brought the parts together, which made no calls.
+
+    Raises StoreError, OtherRunError when somebody else has begun meanwhile.
+    """
+    hold = Hold.take(whole.out, whole.shard, Remote(whole.url) if whole.url is not None else None, lost=_lost)
+    try:
+        summary: dict[str, Any] = json.loads((whole.out / SUMMARY).read_bytes())
+        write_summary(whole.out, {**summary, "fleet": asdict(fleet)})
+        hold.put(SUMMARY)
+    finally:
+        hold.close()
+
+
+def _lost(_error: ApiFetchError) -> None:
+    """It is held for a moment only, and the next request says so."""

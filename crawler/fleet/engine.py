@@ -20,16 +20,23 @@ LOST: Final = -9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One command to run: `scrapy crawl` *spider*. out: its directory, which all parts share.
+    """One command to run: `scrapy crawl` *spider*. out: its directory here, which all parts share.
 
-    arguments, settings: what -a and -s say, all of it.
+    url: of the object store that has the bodies, None for the directory itself. arguments, settings: what -a and -s
+    say, all of it.
     """
 
     shard: Shard = WHOLE
     spider: str = "apifetch"
     out: Path
+    url: str | None = None
     arguments: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def where(self) -> str:
+        """Where its results are, as `out` says it once its fields are filled in."""
+        return self.url or str(self.out)
 
     def __str__(self) -> str:
         return f"part {self.shard}" if self.shard.is_part else "the whole list"

@@ -47,10 +47,10 @@ _SETTINGS: Final = {**SHARED, "redo": "APIFETCH_REDO", "out": "APIFETCH_OUT"}
 
 
 def _alike(whole: Part, *names: str) -> Part:
-    """The same without what is said of *names*, and with the directory by its one name, whatever the time is."""
+    """The same without what is said of *names*, and with the output by its one name, whatever the time is."""
     left_out = {"out", *names}
     settings = {_SETTINGS[name] for name in left_out}
-    out = str(whole.out).replace("%", "%%")
+    out = whole.where.replace("%", "%%")
     return replace(
         whole,
         arguments={name: said for name, said in whole.arguments.items() if name not in left_out} | {"out": out},

@@ -234,7 +234,7 @@ class ScrapydJob:
         if not self._stops:
             self._engine.tell(
                 f"{self._part} was on {watched.server.shown}: another job takes it, which repeats what was done there "
-                f"unless it finds it in {self._part.out}"
+                f"unless it finds it in {self._part.where}"
             )
         return self._lose()
 

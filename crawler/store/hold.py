@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from crawler.exceptions import StoreError
+from crawler.store import runs
 from crawler.store.place import Place
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from crawler.exceptions import ApiFetchError
     from crawler.items import Shard
+    from crawler.store.ledger import Ledger
     from crawler.store.objects.upkeep import Upkeep
 
 
@@ -48,17 +50,33 @@ class Hold:
         try:
             from crawler.store.objects.upkeep import Upkeep  # noqa: PLC0415  # for those who have obstore
 
-            upkeep = Upkeep.take(remote.url, directory, lost=lost, patience_s=remote.patience_s)
+            upkeep = Upkeep.take(remote.url, directory, shard, lost=lost, patience_s=remote.patience_s)
         except BaseException:
             place.close()
             raise
         upkeep.watch(copied_s=remote.copied_s)
         return cls(place, upkeep)
 
+    def introduce(self, ledger: Ledger, identity: str) -> None:
+        """Tell a new ledger whose output this is, as a run on another machine has said. Raises StoreError."""
+        if self._upkeep is not None and runs.owner(ledger) is None:
+            runs.name_owner(ledger, self._upkeep.claim(identity))
+
+    def let_in(self) -> None:
+        """Let the next part open its run, here and elsewhere: records have changed hands. Raises StoreError."""
+        if self._upkeep is not None:
+            self._upkeep.change_hands()
+        self.place.let_in()
+
     def hand_over(self) -> None:
         """Put what the run has made to where its bodies are. Raises StoreError."""
         if self._upkeep is not None:
             self._upkeep.hand_over()
+
+    def put(self, name: str) -> None:
+        """Put one file that was changed to where its bodies are. Raises StoreError."""
+        if self._upkeep is not None:
+            self._upkeep.put_file(name)
 
     def close(self, *, log: str | None = None, clean: bool = True) -> None:
         """Give it back. log: a file that goes along if it can. clean: as the lease has it."""

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from crawler.exceptions import ApiFetchError, StoreError
-from crawler.items import Outcome, Record, Ticket
+from crawler.items import WHOLE, Outcome, Record, Shard, Ticket
 from crawler.store.commit import Committer, Note
-from crawler.store.ledger import Ledger
+from crawler.store.ledger import NAME, Ledger
 from crawler.store.messages import About, Call, Committed, Failed, Frames, Message, Moved, Put, Sent, Stored, frame
 from crawler.store.place import Place
 from crawler.store.schema import State
@@ -199,11 +199,11 @@ def serve(engine: socket.socket, orders: dict[str, Any]) -> None:
 
 def _serve(engine: socket.socket, orders: dict[str, Any]) -> None:
     place = Place(Path(orders["directory"]), orders["lock"])
-    durability = orders["durability"]
+    durability, shard = orders["durability"], Shard.of_file(orders["ledger"], NAME) or WHOLE
     with (
         closing(Ledger(place.directory, durable=durability != "process", name=orders["ledger"])) as ledger,
         closing(
-            open_bodies(place, ledger, durability=durability, levels=orders["levels"], packed=orders["packed"])
+            open_bodies(place, ledger, shard, durability=durability, levels=orders["levels"], packed=orders["packed"])
         ) as bodies,
     ):
         committer = Committer(

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from crawler.exceptions import OtherListError
+from crawler.exceptions import OtherListError, StoreError
 from crawler.items import Outcome, uuid_text
 from crawler.sources import SHAPING
 from crawler.store.schema import State
@@ -235,6 +235,23 @@ def owner(ledger: Ledger) -> str | None:
     return identity["urls"] if identity else None
 
 
+def identity_text(path: str, identity: Mapping[str, str | None]) -> str:
+    """Whose output a directory is, as a ledger keeps it. path, identity: as in Start."""
+    return json.dumps({"urls": path, **identity})
+
+
+def name_owner(ledger: Ledger, text: str) -> None:
+    """Write that down. Raises StoreError for what is no such text: it may have come from elsewhere."""
+    try:
+        identity = json.loads(text)
+    except ValueError:
+        identity = None
+    if not isinstance(identity, dict) or not isinstance(identity.get("urls"), str):
+        raise StoreError(f"what says whose output this is was not written by a run: {text:.100}")
+    with ledger.transaction():
+        ledger.write("INSERT INTO about VALUES ('identity', ?)", (text,))
+
+
 def _identity(ledger: Ledger) -> dict[str, str | None]:
     found = ledger.query("SELECT value FROM about WHERE name = 'identity'")
     return json.loads(found[0][0]) if found else {}
@@ -255,9 +272,7 @@ def own(ledger: Ledger, start: Start) -> None:
     """Write down whose directory this is, if nobody has. Raises OtherListError when it is another list's or job's."""
     before = _identity(ledger)
     if not before:
-        with ledger.transaction():
-            identity = json.dumps({"urls": start.path, **start.identity})
-            ledger.write("INSERT INTO about VALUES ('identity', ?)", (identity,))
+        name_owner(ledger, identity_text(start.path, start.identity))
         return
     if not start.inside and start.path != before["urls"]:
         raise OtherListError(

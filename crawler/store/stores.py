@@ -13,20 +13,23 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from crawler.items import Shard
     from crawler.store.bodies import Bodies, Reader
     from crawler.store.files import Durability
     from crawler.store.ledger import Ledger
     from crawler.store.place import Place
 
 
-def open_bodies(place: Place, ledger: Ledger, *, durability: Durability, levels: int, packed: bool) -> Bodies:
+def open_bodies(
+    place: Place, ledger: Ledger, shard: Shard, *, durability: Durability, levels: int, packed: bool
+) -> Bodies:
     """The store of a run that writes. levels: of folders, where bodies are files. packed: `pack=jsonl`."""
     if packed:
         return Packs(place, ledger, durability)
-    if (mark := mark_of(place.directory)) is not None:
+    if (mark := mark_of(place.directory, shard)) is not None:
         from crawler.store.objects.bodies import ObjectBodies  # noqa: PLC0415  # for those who have obstore
 
-        return ObjectBodies.open(mark, levels=levels)
+        return ObjectBodies.open(mark, shard, levels=levels)
     return Files(place, durability, levels=levels)
 
 

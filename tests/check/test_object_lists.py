@@ -123,7 +123,7 @@ def test_it_and_the_output_may_both_be_in_the_store_and_each_part_reads_it(
     whole = crawl(urls, out="parts", env=prefix.environment)
     assert whole.returncode == 0
     assert len(alike(whole.rows())) == 40
-    planned = crawl.scrapy("plan", urls, "-a", "out=parts", **prefix.environment)  # type: ignore[arg-type]
+    planned = crawl.scrapy("plan", urls, "-a", "out=parts", **prefix.environment)
     assert b"40 of the ledger in parts stand" in planned.stdout
 
 

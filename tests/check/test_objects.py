@@ -29,7 +29,10 @@ pytestmark = [
     pytest.mark.xdist_group("objects"),
 ]
 
-BESIDE = {"ledger.sqlite", "lease.json", "summary.json", "report.html", "failed.jsonl", "invalid.jsonl", "run.log"}
+BESIDE = {
+    "ledger.sqlite", "lease.json", "output.json", "summary.json", "report.html", "failed.jsonl", "invalid.jsonl",
+    "run.log",
+}  # fmt: skip
 
 
 def items(api: ApiServer, count: int) -> list[str]:

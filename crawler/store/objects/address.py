@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
 from crawler.exceptions import OtherListError, StoreError
+from crawler.items import WHOLE, Shard
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +18,7 @@ SCHEMES: Final = ("s3", "gs", "az")
 """Amazon's S3 and all that speaks its protocol; Google Cloud Storage; Azure Blob Storage."""
 
 MARK: Final = "store.json"
-"""The file of a directory whose bodies are in an object store."""
+"""The file of a directory whose bodies are in an object store; of each part of a list that has run there, one."""
 
 _ADDRESS: Final = re.compile(r"(?:s3|gs|az)://[A-Za-z0-9][A-Za-z0-9._-]*(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._=+@,-]+)*/?")
 _UNFIT: Final = re.compile(r"[^A-Za-z0-9._=-]")
@@ -46,7 +47,7 @@ def local_name(url: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """What a working directory says of itself.
+    """What a working directory says of itself, for a list or a part of it.
 
     url: its store's. holder: by which the store knows this directory again. token: of the run that holds the prefix, or
     held it last. killed: whether objects may be there that no row names. patience_s: for a store that is down.
@@ -58,36 +59,48 @@ class Mark:
     killed: bool = False
     patience_s: float = 120.0
 
-    def write(self, directory: Path) -> None:
+    def write(self, directory: Path, shard: Shard = WHOLE) -> None:
         """Raises StoreError."""
-        partial = directory / f".{MARK}.tmp"
+        name = shard.file(MARK)
+        partial = directory / f".{name}.tmp"
         try:
             with partial.open("w", encoding="utf-8") as file:
                 json.dump(asdict(self), file)
                 file.flush()
                 os.fsync(file.fileno())
-            partial.replace(directory / MARK)
+            partial.replace(directory / name)
         except OSError as exc:
-            raise StoreError(f"cannot write {directory / MARK}: {exc.strerror}") from exc
+            raise StoreError(f"cannot write {directory / name}: {exc.strerror}") from exc
 
 
 def refuse_remote(directory: Path, what: str) -> None:
     """Raise OtherListError where the bodies of a directory are in an object store. what: cannot be done there yet."""
-    if (mark := mark_of(directory)) is not None:
-        raise OtherListError(f"the bodies of {directory} are in {mark.url}, where {what} is not possible yet")
+    if (url := store_of(directory)) is not None:
+        raise OtherListError(f"the bodies of {directory} are in {url}, where {what} is not possible yet")
 
 
-def mark_of(directory: Path) -> Mark | None:
-    """The mark of a directory, None where its bodies are its own. Raises StoreError."""
+def store_of(directory: Path) -> str | None:
+    """The URL of the store that has the bodies of a directory, None where they are its own. Raises StoreError."""
     try:
-        said = json.loads((directory / MARK).read_text("utf-8"))
+        found = [Shard.of_file(path.name, MARK) for path in directory.iterdir()]
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return None
+    mark = next((mark for shard in found if shard is not None and (mark := mark_of(directory, shard))), None)
+    return mark.url if mark is not None else None
+
+
+def mark_of(directory: Path, shard: Shard = WHOLE) -> Mark | None:
+    """The mark of a directory, None where this part has not been. Raises StoreError."""
+    path = directory / shard.file(MARK)
+    try:
+        said = json.loads(path.read_text("utf-8"))
         mark = Mark(**said)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as exc:
-        raise StoreError(f"cannot read {directory / MARK}: {exc.strerror}") from exc
+        raise StoreError(f"cannot read {path}: {exc.strerror}") from exc
     except (ValueError, TypeError) as exc:
-        raise StoreError(f"{directory / MARK} is not what a run wrote: {exc}") from exc
+        raise StoreError(f"{path} is not what a run wrote: {exc}") from exc
     if not is_address(mark.url):
-        raise StoreError(f"{directory / MARK} names no object store: {mark.url!r:.100}")
+        raise StoreError(f"{path} names no object store: {mark.url!r:.100}")
     return mark

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from crawler.exceptions import BodyError, OtherRunError, StoreError
 from crawler.store.files import LOCATION, STAGED, location
 from crawler.store.objects.client import AT_START_S, Client, wait_for
-from crawler.store.objects.lease import RENEWED_S, confirm
+from crawler.store.objects.lease import NAME, RENEWED_S, confirm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from concurrent.futures import Future
 
+    from crawler.items import Shard
     from crawler.store.bodies import Body
     from crawler.store.objects.address import Mark
 
@@ -26,12 +27,13 @@ CONFIRMED_S: Final = RENEWED_S
 
 
 class ObjectBodies:
-    """The bodies below one prefix. mark: of the run that holds it. levels: of folders."""
+    """The bodies below one prefix. mark: of the run that holds it. levels: of folders. lease: the name of the run's."""
 
     stages = True
 
-    def __init__(self, client: Client, mark: Mark, *, levels: int) -> None:
+    def __init__(self, client: Client, mark: Mark, *, levels: int, lease: str = NAME) -> None:
         self._client = client
+        self._lease = lease
         self._token = mark.token
         self._may_be_left = mark.killed  # objects of a run that was killed between object and row
         self._levels = levels
@@ -39,9 +41,9 @@ class ObjectBodies:
         self._confirmed_s = time.monotonic()
 
     @classmethod
-    def open(cls, mark: Mark, *, levels: int) -> Self:
+    def open(cls, mark: Mark, shard: Shard, *, levels: int) -> Self:
         """Raises ArgumentError, StoreError."""
-        return cls(Client(mark.url, patience_s=mark.patience_s), mark, levels=levels)
+        return cls(Client(mark.url, patience_s=mark.patience_s), mark, levels=levels, lease=shard.file(NAME))
 
     def put(self, batch: Sequence[Body]) -> list[str | None]:
         self._confirm()
@@ -113,7 +115,7 @@ class ObjectBodies:
         if time.monotonic() - self._confirmed_s < CONFIRMED_S:
             return
         try:
-            confirm(self._client, self._token)
+            confirm(self._client, self._token, self._lease)
         except OtherRunError as exc:
             raise StoreError(str(exc)) from exc
         self._confirmed_s = time.monotonic()

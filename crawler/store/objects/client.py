@@ -157,6 +157,13 @@ class Client:
                     raise self._error("read", name, exc) from exc
         raise AssertionError
 
+    def names(self) -> set[str]:
+        """The objects at the top of the prefix: all but bodies."""
+        try:
+            return {each["path"] for each in obstore.list_with_delimiter(self._store)["objects"]}
+        except (BaseError, OSError) as exc:
+            raise self._error("list", "", exc) from exc
+
     def fetch(self, name: str, path: Path) -> bool:
         """Copy an object into a file, whole and on disk, or not at all; whether there is one."""
         partial = path.with_name(f".{path.name}.tmp")
