@@ -6,14 +6,6 @@ Knows tasks, and nothing of what they do.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, TypeVar
-
-from crawler.exceptions import StoppedError
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
-T = TypeVar("T")
 
 
 class Stopping:
@@ -33,19 +25,3 @@ class Stopping:
         for call in self.calls - self.given_up:
             self.given_up.add(call)
             call.cancel()
-
-    async def until_given_up(self, work: Awaitable[T]) -> T:
-        """Wait for *work* as a call does for its answer. Raises StoppedError when it is given up."""
-        task = asyncio.current_task()
-        assert task is not None
-        self.calls.add(task)
-        try:
-            return await work
-        except asyncio.CancelledError:
-            if task not in self.given_up:
-                raise
-            task.uncancel()
-            raise StoppedError("the run is stopping") from None
-        finally:
-            self.calls.discard(task)
-            self.given_up.discard(task)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.audit import audit, outcomes, refused
+from tests.gate import Gate
+from tests.scripted import OK, Heard, Says, Scripted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -218,3 +220,68 @@ def test_a_secret_that_cannot_be_read_is_told_before_the_first_request(
     failing = crawl(urls(api, 1), settings={"APIFETCH_SECRET_COMMAND": "false"}, **how)
     refused(failing, 2, "APIFETCH_SECRET_COMMAND: false ended with exit code 1")
     assert api.stats()["requests"] == 0
+
+
+BLOCKED_AGAIN = """
+import pathlib, sys
+
+here = pathlib.Path(sys.argv[1])
+if (here / "asked").exists():
+    print((here / "answer").read_text())  # a fifo: until somebody writes into it
+else:
+    (here / "asked").touch()
+    print("TOKEN=old-and-dead")
+"""
+
+
+def blocked(tmp_path: Path) -> tuple[str, Path]:
+    """A command that gives a dead token, and the next time waits for what is written into a fifo."""
+    os.mkfifo(tmp_path / "answer")
+    (tmp_path / "blocked.py").write_text(BLOCKED_AGAIN)
+    return f"{sys.executable} {tmp_path / 'blocked.py'} {tmp_path}", tmp_path / "answer"
+
+
+def netlocs(*servers: Scripted | Gate) -> str:
+    return ",".join(origin.removeprefix("http://") for server in servers for origin in server.origins)
+
+
+def takes_new(heard: Heard) -> Says:
+    return OK if heard.headers.get("authorization") == "Bearer new" else Says(status=401)
+
+
+def test_a_host_that_refuses_the_credentials_takes_no_worker_from_another(crawl: Crawl, tmp_path: Path) -> None:
+    """The list begins with a host whose token is dead; while a new one is waited for, all workers are at the other."""
+    workers, rounds = 4, 5
+    command, fifo = blocked(tmp_path)
+    with Scripted(takes_new) as shut, Gate(full=workers, fillings=rounds, addresses=["127.0.0.2"]) as other:
+        lines = [shut.url(f"/{n}") for n in range(30)]
+        lines += [f"{other.origins[0]}/{n}" for n in range(workers * rounds)]
+        running = crawl(
+            lines, wait=False, workers=workers, retries=0, hosts=netlocs(shut, other), headers=HEADERS,
+            settings={"APIFETCH_SECRET_COMMAND": command},
+        )  # fmt: skip
+        running.wait_for(lambda: other.requests.total() == workers * rounds)
+        assert len(shut.heard) <= workers
+        fifo.write_text("TOKEN=new")
+        result = running.wait()
+    audit(result, 0)
+    assert other.fillings_left == 0, "each time all workers were there"
+    assert len(shut.heard) <= 30 + workers
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_signal_while_a_door_is_shut_leaves_what_waits_before_it(crawl: Crawl, tmp_path: Path, method: str) -> None:
+    command, _ = blocked(tmp_path)
+    with Scripted(takes_new) as shut, Scripted(lambda _: OK, addresses=["127.0.0.2"]) as other:
+        lines = [{"url": shut.url(f"/{n}"), "method": method} for n in range(9)]
+        lines += [{"url": other.url(f"/{n}"), "method": method} for n in range(9)]
+        (crawl.cwd / "items.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        how: dict[str, Any] = {"workers": 4, "hosts": netlocs(shut, other), "headers": HEADERS}
+        running = crawl("items.jsonl", wait=False, settings={"APIFETCH_SECRET_COMMAND": command}, **how)
+        running.wait_for(lambda: len(other.heard) == 9 and outcomes(running.output)["ok"] == 9)
+        running.signal(signal.SIGINT)
+        summary = audit(running.wait(), 75)
+        assert (summary["equation"]["ok"], summary["equation"]["left"]) == (9, 9)
+        assert len(shut.heard) <= 4
+        audit(crawl("items.jsonl", env={"TOKEN": "new"}, **how), 0)
+        assert len(other.heard) == 9

@@ -24,38 +24,37 @@ class Host:
     def is_dead(self) -> bool:
         return self.door.is_dead
 
+    def is_shut(self) -> bool:
+        return self.door.is_shut
+
     def refused(
-        self, call: str, *, sent_s: float | None = None, tries: bool = False, strict: bool = True,
-        before_s: float | None = None,
-    ) -> Verdict:  # fmt: skip
+        self, call: str, *, sent_s: float | None = None, strict: bool = True, before_s: float | None = None
+    ) -> Verdict:
+        """Refuse a call that was sent then, or just now: while the door is shut, that is one that tries."""
         self.now_s += 1
         return self.door.refused(
-            call, self.now_s, sent_s=self.now_s - 0.5 if sent_s is None else sent_s, tries=tries, strict=strict,
-            before_s=before_s,
-        )  # fmt: skip
+            call, self.now_s, sent_s=self.now_s - 0.5 if sent_s is None else sent_s, strict=strict, before_s=before_s
+        )
 
-    def accepted(self, *, sent_s: float | None = None, tries: bool = False) -> bool:
+    def accepted(self, *, sent_s: float | None = None) -> bool:
         self.now_s += 1
-        return self.door.accepted(self.now_s, sent_s=self.now_s - 0.5 if sent_s is None else sent_s, tries=tries)
+        return self.door.accepted(self.now_s, sent_s=self.now_s - 0.5 if sent_s is None else sent_s)
 
-    def trial_refused(self, call: str, *, changed: bool = False, before_s: float | None = None) -> Verdict:
-        """Let a call try, and be refused."""
-        assert self.door.try_it(has_tried=False)
-        if not self.door.is_renewed:
-            self.now_s += 1
-            self.door.renewed(self.now_s, changed=changed)
-        return self.refused(call, tries=True, before_s=before_s)
+    def renewed(self) -> None:
+        self.now_s += 1
+        self.door.renewed(self.now_s)
 
 
-def test_a_401_shuts_the_door_and_one_call_tries() -> None:
+def test_a_401_shuts_the_door_and_a_call_that_went_since_tries() -> None:
     host = Host()
     assert host.refused("a") is AGAIN
-    assert host.door.is_shut
-    assert host.door.try_it(has_tried=False)
-    assert not host.door.try_it(has_tried=False)
-    host.door.renewed(2.0, changed=True)
-    assert host.accepted(tries=True)
-    assert not host.door.is_shut
+    assert host.is_shut()
+    assert not host.door.is_tried(0.5)
+    assert host.door.is_tried(1.5)
+    host.renewed()
+    assert host.accepted()
+    assert not host.is_shut()
+    assert not host.door.is_tried(host.now_s + 1)
 
 
 def test_a_door_is_calm_unless_a_call_was_refused_and_none_has_got_in_since() -> None:
@@ -76,7 +75,8 @@ def test_those_in_flight_are_kept_and_count_only_against_what_they_carried() -> 
     in_flight = [f"{n}" for n in range(20)]
     for call in in_flight:
         assert host.refused(call, sent_s=0.0) is AGAIN
-    assert host.trial_refused("0", changed=True) is ANSWER
+    host.renewed()
+    assert host.refused("0") is LATER
     assert not host.is_dead()
     assert host.refused("late", sent_s=0.0) is AGAIN
     assert not host.is_dead()
@@ -87,27 +87,26 @@ def test_the_same_credentials_are_dead_when_one_has_tried_and_many_were_refused(
     for n in range(BEYOND_CHANCE):
         assert host.refused(f"{n}", sent_s=0.0) is AGAIN
     assert not host.is_dead()
-    host.trial_refused("0")
+    assert host.refused("0") is ANSWER
     assert host.is_dead()
-    assert host.door.is_shut
-    assert not host.door.try_it(has_tried=False)
+    assert host.is_shut()
     assert host.refused("late", sent_s=0.0) is AGAIN  # it stays for the next run
 
 
-def test_one_worker_finds_out_that_they_are_dead_by_a_handful() -> None:
+def test_one_worker_finds_out_that_they_are_dead_by_a_handful_of_which_the_last_has_its_answer() -> None:
     host = Host()
     assert host.refused("0") is AGAIN
-    answers = 0
-    while not host.is_dead():
-        assert host.trial_refused(f"{answers}") is ANSWER
-        answers += 1
-    assert answers == BEYOND_CHANCE
+    for n in range(BEYOND_CHANCE - 1):
+        assert host.refused(f"{n}") is LATER
+        assert not host.is_dead()
+    assert host.refused("last") is ANSWER
+    assert host.is_dead()
 
 
 def test_late_answers_of_calls_in_flight_complete_the_number() -> None:
     host = Host()
     host.refused("0", sent_s=0.0)
-    host.trial_refused("0")
+    host.refused("0")
     for n in range(1, BEYOND_CHANCE):
         assert not host.is_dead()
         assert host.refused(f"{n}", sent_s=0.0) is AGAIN
@@ -117,46 +116,30 @@ def test_late_answers_of_calls_in_flight_complete_the_number() -> None:
 def test_a_call_that_is_refused_for_its_own_sake_has_its_answer_and_401_is_no_alarm_any_more() -> None:
     host = Host()
     host.refused("a")
-    assert host.trial_refused("a") is ANSWER  # nobody else waits: it has its answer
-    assert host.door.is_shut
-    assert host.door.try_it(has_tried=False)
-    assert host.accepted(tries=True)
+    assert host.refused("a") is LATER  # until another one gets in
+    assert host.is_shut()
+    assert host.accepted()
+    assert not host.door.is_open_question("a")
     assert not host.door.is_refusing
     assert host.refused("b") is LATER
-    assert not host.door.is_shut
+    assert not host.is_shut()
 
 
-def test_a_call_that_tried_is_kept_while_others_can_try_and_answered_when_they_get_in() -> None:
+def test_a_call_that_goes_again_after_others_got_in_has_its_answer_if_it_is_refused_again() -> None:
     host = Host()
     host.refused("a")
-    host.door.waiting = 1
-    assert host.trial_refused("a") is AGAIN
     refused_s = host.now_s
-    assert not host.door.try_it(has_tried=True)
-    assert host.door.try_it(has_tried=False)
-    host.door.waiting = 0
-    assert host.accepted(tries=True)
+    assert host.accepted()
     assert host.refused("a", before_s=refused_s) is ANSWER
 
 
-def test_a_call_that_tried_tries_again_when_nobody_else_is_there() -> None:
-    host = Host()
-    host.refused("a")
-    host.door.waiting = 1
-    assert host.trial_refused("a") is AGAIN
-    host.door.waiting = 0
-    assert host.door.try_it(has_tried=True)
-    assert host.refused("a", tries=True) is ANSWER
-
-
 @pytest.mark.parametrize("strict", [True, False])
-def test_a_trial_that_says_nothing_is_followed_by_another(strict: bool) -> None:
+def test_a_trial_that_says_nothing_leaves_the_door_shut_for_another(strict: bool) -> None:
     host = Host(window=1)
     host.refused("a", strict=strict)
-    assert host.door.try_it(has_tried=False)
-    host.door.lost()
-    assert host.door.is_shut
-    assert host.door.try_it(has_tried=False)
+    assert host.door.is_tried(2.0)
+    assert host.door.is_tried(3.0)
+    assert host.accepted()
 
 
 def test_403_is_an_open_question_until_a_whole_window_is_refused() -> None:
@@ -165,8 +148,8 @@ def test_403_is_an_open_question_until_a_whole_window_is_refused() -> None:
         assert host.refused(f"{n}", strict=False) is LATER
         assert host.refused(f"{n}", strict=False) is LATER  # the same call counts once
     assert host.refused("last", strict=False) is AGAIN
-    assert host.door.is_shut
-    host.trial_refused("last")
+    assert host.is_shut()
+    host.refused("last")
     assert host.is_dead()
 
 
@@ -188,9 +171,9 @@ def test_a_success_that_was_sent_after_the_row_began_opens_what_the_window_has_s
     host.refused("0", strict=False)
     sent_s = host.now_s + 0.1
     host.refused("1", strict=False)
-    assert host.door.is_shut
+    assert host.is_shut()
     assert host.accepted(sent_s=sent_s)
-    assert not host.door.is_shut
+    assert not host.is_shut()
 
 
 def test_what_was_refused_before_a_success_was_sent_has_its_answer_and_what_came_later_has_none() -> None:
@@ -204,26 +187,22 @@ def test_what_was_refused_before_a_success_was_sent_has_its_answer_and_what_came
     assert host.refused("2", strict=False) is LATER  # a row of two
 
 
-def test_each_time_the_door_is_shut_they_are_read_again() -> None:
+def test_a_door_is_shut_each_time_that_credentials_die() -> None:
     host = Host()
     for n in range(3):
         assert host.refused(f"{n}") is AGAIN
-        assert not host.door.is_renewed
-        assert host.door.try_it(has_tried=False)
-        host.now_s += 1
-        host.door.renewed(host.now_s, changed=True)
-        assert host.accepted(tries=True)
+        assert host.door.shut_s == host.now_s
+        host.renewed()
+        assert host.accepted()
 
 
 def test_a_late_refusal_of_what_was_sent_before_the_door_opened_is_kept() -> None:
     host = Host()
     host.refused("a")
-    assert host.door.try_it(has_tried=False)
-    host.now_s += 1
-    host.door.renewed(host.now_s, changed=True)
-    host.accepted(tries=True)
+    host.renewed()
+    host.accepted()
     assert host.refused("b", sent_s=0.5) is AGAIN
-    assert not host.door.is_shut
+    assert not host.is_shut()
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import math
 import os
 import threading
 from collections import Counter
@@ -119,6 +120,7 @@ def held(hold: Hold, said_by: str = "", until_s: float = 100.0) -> dict[str, Any
         (Limit.OUTAGE, FREE | held(Hold.OUTAGE)),
         (Limit.OUTAGE, {"in_flight": 1, "limit": 1, "ceiling": 20, "is_cut": True, "is_down": True}),
         (Limit.RETRIES, FREE | held(Hold.RETRIES)),
+        (Limit.CREDENTIALS, FREE | held(Hold.CREDENTIALS, until_s=math.inf)),
         (Limit.RETRIES, FREE | {"in_flight": 0, "is_read": True, "resting": 7}),
         (Limit.END, FREE | {"is_read": True}),
         (Limit.LIST, FREE),

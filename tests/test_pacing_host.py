@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.pacing import RATE, Cause, Ending, Hint, Host, Policy
-from crawler.pacing.policy import jitter_s
+from crawler.pacing import RATE, Cause, Ending, Hint, Hold, Host, Policy
 from crawler.pacing.probing import ERRORS, IN_A_ROW
 from crawler.pacing.profile import BELIEVED_S, NOTHING
+from crawler.pacing.rest import jitter_s
 
 OK = Ending(status=200)
 BUSY = Ending(status=429)
@@ -100,20 +100,42 @@ def test_an_answer_that_was_overtaken_gives_nothing_back() -> None:
     assert one.when(1.1) == pytest.approx(61.1)
 
 
-def test_a_day_that_is_used_up_is_reported() -> None:
+def test_a_day_that_is_used_up_is_waited_for_whoever_said_it() -> None:
     quota = host(rate="2/d")
     for now_s in (0.0, 1.0):
-        assert quota.blocked_until(now_s) is None
+        assert quota.when(now_s) is None
         call(quota, now_s, OK)
     told, asked = host(), host()
     call(told, 1.0, Ending(status=200, hint=Hint(remaining=0, reset_s=86_400)))
     call(asked, 1.0, Ending(status=429, retry_after_s=86_400))
     for one in (quota, told, asked):
-        until_s = one.blocked_until(1.0)
+        until_s = one.when(1.0)
         assert until_s is not None
         assert 86_400 <= until_s <= 86_402
-        assert one.when(1.0) == until_s
-        assert one.blocked_until(until_s - 300) is None  # five minutes can be waited for
+        assert one.when(until_s) is None
+
+
+def test_only_as_many_start_as_are_admitted_until_another_number_is_said() -> None:
+    one = host(per_host=10)
+    before = one.started(0.0)
+    assert one.when(0.0) is None
+    one.admit(0)
+    assert (one.when(1.0), one.when(1e9)) == (math.inf, math.inf)
+    held = one.held_by(1.0)
+    assert held is not None
+    assert held.hold is Hold.CREDENTIALS
+    assert not one.is_as_new(1.0)
+    one.admit(1)
+    one.ended(before, 1.0, OK)
+    assert one.when(1.0) is None
+    assert one.when(1.0, on_way=1) == math.inf
+    trial = one.started(1.0)
+    assert one.when(1.0) == math.inf
+    one.ended(trial, 2.0, OK)
+    assert one.when(2.0) == math.inf, "nobody has said that another may"
+    one.admit(math.inf)
+    assert [one.when(2.0, on_way=n) for n in range(3)] == [None] * 3
+    assert one.held_by(2.0) is None
 
 
 def test_refusals_in_a_row_rest_the_host_ever_longer_and_one_call_finds_out() -> None:

@@ -64,6 +64,51 @@ def test_a_host_that_may_not_be_called_delays_no_other() -> None:
     assert (len(one), one.ready) == (3, 0)
 
 
+def test_a_host_that_admits_one_call_gives_out_one_and_delays_no_other() -> None:
+    one = traffic()
+    woken: list[float] = []
+    for n in range(3):
+        one.push("a", f"a{n}")
+        one.push("b", f"b{n}")
+    one.admit("a", 0)
+    assert pops(one) == ["b0", "b1", "b2"]
+    assert one.next_at() is None
+    assert one.held == 3
+    one.changed = lambda: woken.append(1)
+    one.admit("a", 1)
+    assert woken
+    assert pops(one) == ["a0"]
+    call = start(one, "a", "a0")
+    one.ended("a", call, 0.0, OK)
+    assert pops(one) == []
+    one.admit("a", math.inf)
+    assert pops(one) == ["a1", "a2"]
+
+
+def test_nobody_stops_for_long_waits_while_a_host_admits_nothing_yet() -> None:
+    one = traffic()
+    one.rest("a", "a", 3600.0)
+    one.push("b", "b")
+    one.admit("b", 0)
+    assert pops(one) == []
+    assert one.stop(0.0, read_to_end=True) is None
+    one.admit("b", 1)
+    assert pops(one) == ["b"]
+    start(one, "b", "b")
+    assert one.stop(0.0, read_to_end=True) is None
+
+
+@pytest.mark.parametrize("rate", [None, "1/m"])
+def test_a_call_that_another_one_makes_on_its_way_does_not_wait_for_that_one(rate: str | None) -> None:
+    one = traffic(rate=rate)
+    one.push("a", "a")
+    one.admit("a", 1)
+    assert pops(one) == ["a"]
+    assert one.may_go("a", 0.0, "its token") is None
+    start(one, "a", "its token")
+    assert one.may_go("a", 0.0, "a") is not None, "its turn is used up: it goes back"
+
+
 def test_what_was_given_out_counts_until_it_is_done_with() -> None:
     one = traffic(per_host=1)
     one.push("a", "1")

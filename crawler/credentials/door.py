@@ -46,12 +46,7 @@ class Door:
         self.is_shut = False
         self.is_dead = False
         self.shut_s = -math.inf
-        self.is_renewed = False
-        """Whether the credentials have been read again since they are in doubt."""
-        self.waiting = 0
-        """Calls that wait before it and have not tried."""
-        self._is_tried = False  # by a call that is on its way
-        self._has_failed = False  # such a call
+        self._has_failed = False  # a call that tried
         self._is_lenient = False  # 401 is seen to be about single calls
         self._refused: dict[Hashable, float] = {}  # calls in a row -> when
         self._renewed_s = -math.inf
@@ -68,35 +63,25 @@ class Door:
         """Whether the last word was that the credentials are no good."""
         return self._has_failed
 
-    def try_it(self, *, has_tried: bool) -> bool:
-        """Whether this call is the one that tries, of those that wait before a door that is shut.
+    def is_tried(self, sent_s: float) -> bool:
+        """Whether a call that was sent then is one that tries: it went out before a door that was, and is, shut."""
+        return self.is_shut and sent_s > self.shut_s
 
-        has_tried: it was refused when it did; others go first.
-        """
-        if self._is_tried or self.is_dead or (has_tried and self.waiting):
-            return False
-        self._is_tried = True
-        return True
-
-    def renewed(self, now_s: float, *, changed: bool) -> None:
-        """Take note that the credentials were read again; changed: they are others now."""
-        self.is_renewed = True
-        if changed:
-            self._renewed_s = now_s
-            self._refused.clear()
-            self._has_failed = False
+    def renewed(self, now_s: float) -> None:
+        """Take note that the credentials are others now."""
+        self._renewed_s = now_s
+        self._refused.clear()
+        self._has_failed = False
 
     def refused(
-        self, call: Hashable, now_s: float, *, sent_s: float, tries: bool, strict: bool, before_s: float | None
+        self, call: Hashable, now_s: float, *, sent_s: float, strict: bool, before_s: float | None = None
     ) -> Verdict:
         """Say what becomes of a call that was refused.
 
-        tries: it is the one that tries. strict: 401 for the run's own credentials. before_s: when it was refused
-        before, None for the first time.
+        strict: 401 for the run's own credentials. before_s: when it was refused before, None for the first time.
         """
-        if tries:
-            self._is_tried = False
-        elif sent_s < max(self._opened_s, self._renewed_s):
+        tries = self.is_tried(sent_s)
+        if not tries and sent_s < max(self._opened_s, self._renewed_s):
             return Verdict.AGAIN  # as it was on its way they were refused, or were others
         if before_s is not None and self._renewed_s <= before_s < self._succeeded_s:
             self._is_lenient = True
@@ -105,22 +90,22 @@ class Door:
         if not self.is_shut:
             if not (strict and not self._is_lenient) and len(self._refused) < self._window:
                 return Verdict.LATER
-            self.is_shut, self.is_renewed, self._has_failed = True, False, False
+            self.is_shut, self._has_failed = True, False
             self.shut_s = now_s
         if tries or self._has_failed:
             self._has_failed = True
             self.is_dead = len(self._refused) >= min(BEYOND_CHANCE, self._window)
-        # if nobody else can try, it has its answer, and gives its place to the next
-        return Verdict.ANSWER if tries and (self.is_dead or not self.waiting) else Verdict.AGAIN
+        if not tries:
+            return Verdict.AGAIN
+        return Verdict.ANSWER if self.is_dead else Verdict.LATER  # the others will not have one
 
     def is_open_question(self, call: Hashable) -> bool:
         """Whether a call whose verdict was LATER still has none: else it has its answer."""
         return call in self._refused
 
-    def accepted(self, now_s: float, *, sent_s: float, tries: bool) -> bool:
+    def accepted(self, now_s: float, *, sent_s: float) -> bool:
         """Take note of a call that got in; whether the door is opened by it."""
-        if tries:
-            self._is_tried = False
+        tries = self.is_tried(sent_s)
         # what was refused after it was sent may have been refused since they died meanwhile
         later = {} if tries else {call: at_s for call, at_s in self._refused.items() if at_s >= sent_s}
         if not tries and len(later) == len(self._refused):
@@ -133,10 +118,6 @@ class Door:
             return False
         self.is_shut, self._opened_s = False, now_s
         return True
-
-    def lost(self) -> None:
-        """Take note that the call that tried came back without saying anything about the credentials."""
-        self._is_tried = False
 
 
 def says_nothing(status: int) -> bool:

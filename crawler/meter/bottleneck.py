@@ -34,6 +34,7 @@ class Limit(StrEnum):
     REFUSED = "refused"  # the API refuses more
     OUTAGE = "outage"  # nothing succeeds
     RETRIES = "retries"  # only what has failed is left, and rests
+    CREDENTIALS = "credentials"  # the API refuses them
     CPU = "cpu"  # of this machine
     DISK = "disk"  # the writer does not keep up
     LIST = "list"  # lines come more slowly than calls are made
@@ -51,6 +52,7 @@ SHORT: Final = {
     Limit.REFUSED: "the API refused more",
     Limit.OUTAGE: "the API was down",
     Limit.RETRIES: "retries rested",
+    Limit.CREDENTIALS: "the API refused the credentials",
     Limit.CPU: "this machine's CPU",
     Limit.DISK: "the disk",
     Limit.LIST: "lines came slowly",
@@ -95,6 +97,7 @@ _HELD: Final = {
     Hold.REFUSED: Limit.REFUSED,
     Hold.OUTAGE: Limit.OUTAGE,
     Hold.RETRIES: Limit.RETRIES,
+    Hold.CREDENTIALS: Limit.CREDENTIALS,
 }
 
 
@@ -171,6 +174,7 @@ def sentence(limit: Limit, at: Measured) -> str:
         Limit.REFUSED: f"{api}: {refused}, and it takes {taken}",
         Limit.OUTAGE: f"The API answers nothing: one call at a time finds out whether it is back{wait}",
         Limit.RETRIES: "Only calls that failed before are left, and they rest before they are tried again",
+        Limit.CREDENTIALS: "The API refuses the credentials: they are read again, and one call at a time tries",
         Limit.CPU: f"Limited by this machine's CPU: the program used, or waited for, {at.cpu:.0%} of a core",
         Limit.DISK: "Limited by the disk: what is to be written comes faster than it can be made durable",
         Limit.LIST: "Limited by the list: its lines come more slowly than calls are made",

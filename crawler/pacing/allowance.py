@@ -1,7 +1,7 @@
 """How many calls a host's own count leaves, until it begins anew.
 
 Owns: remaining and reset of RateLimit hints, corrected by what is on its way. A pause only, never a speed
-(draft-ietf-httpapi-ratelimit-headers: none is to be inferred).
+(draft-ietf-httpapi-ratelimit-headers: none is to be inferred). Somebody else may say the number, too.
 """
 
 from __future__ import annotations
@@ -38,6 +38,10 @@ class Allowance:
     def started(self) -> None:
         """Count a call that goes."""
         self._left -= 1
+
+    def only(self, calls: float) -> None:
+        """Let so many go, until another number is said; infinity: any."""
+        self._left, self._until_s = calls, math.inf
 
     def told(self, hint: Hint, now_s: float, in_flight: int, uniform: Uniform) -> None:
         """Take a hint over. in_flight: other calls on their way, which the host may not have counted yet.

@@ -16,6 +16,7 @@ class Hold(StrEnum):
     REFUSED = "refused"  # the host has refused, and its pace was learned from it
     OUTAGE = "outage"  # nothing succeeds: one call at a time finds out whether it is over
     RETRIES = "retries"  # the budget for retries
+    CREDENTIALS = "credentials"  # the host refuses them: they are read again, and one call at a time tries
 
 
 class Held(NamedTuple):

@@ -18,9 +18,10 @@ from crawler.pacing.chance import Chance
 from crawler.pacing.hold import Held, Hold
 from crawler.pacing.learned import LearnedPace
 from crawler.pacing.limiter import Learned
-from crawler.pacing.policy import jitter_s, limiter_of, rate_of
+from crawler.pacing.policy import limiter_of, rate_of
 from crawler.pacing.probing import FEW, Outage
 from crawler.pacing.profile import Profile, read_profile
+from crawler.pacing.rest import Rest
 
 if TYPE_CHECKING:
     from crawler.pacing.backoff import Uniform
@@ -45,8 +46,8 @@ class Host:
         self.budget = RetryBudget(
             ratio=policy.retry_ratio, least_per_s=policy.retries_per_s, reserve=policy.retry_reserve
         )
-        self._rests_until_s = -math.inf
-        self._asked_by = ""
+        self._rest = Rest(uniform)
+        self._admission = Allowance()
         self._outage = Outage(policy.outage, policy.shut_out, uniform)
         self._chance = Chance()
         self._before: tuple[int, float, tuple[float, float, float] | None] = (1, 0.0, None)
@@ -67,7 +68,8 @@ class Host:
         if on_way and (self._rate is not None or self._pace.is_learned or outage.is_on):
             return math.inf
         at_s = max(
-            self._rests_until_s,
+            self._rest.until_s,
+            self._admission.next_at(now_s, on_way),
             self._allowance.next_at(now_s, on_way),
             self._pace.next_at(now_s),
             outage.next_at(now_s, limiter.in_flight) if outage.is_on else limiter.next_at(now_s, on_way),
@@ -76,7 +78,8 @@ class Host:
             at_s = max(at_s, (self._rate.next_at if at_s <= now_s else self._rate.known_at)(now_s))
         if at_s > now_s:
             return at_s
-        self._is_calm = self._rate is None and outage.is_calm and not self._pace.is_learned and self._allowance.is_open
+        is_open = self._allowance.is_open and self._admission.is_open
+        self._is_calm = is_open and self._rate is None and outage.is_calm and not self._pace.is_learned
         return None
 
     def retry_when(self, now_s: float, on_way: int = 0) -> float | None:
@@ -87,14 +90,10 @@ class Host:
             return at_s
         return budget_s if at_s is None else max(at_s, budget_s)
 
-    def blocked_until(self, now_s: float) -> float | None:
-        """Give the end of a rest that is longer than max_wait_s; None when there is none that long."""
-        at_s = max(
-            self._rests_until_s,
-            self._allowance.next_at(now_s),
-            now_s if self._rate is None else self._rate.next_at(now_s),
-        )
-        return at_s if at_s - now_s > self._policy.max_wait_s else None
+    def admit(self, calls: float) -> None:
+        """Let only so many calls start, until this is said again; infinity: any number."""
+        self._admission.only(calls)
+        self._is_calm = False
 
     # What happened
 
@@ -102,6 +101,7 @@ class Host:
         """Count a call that goes; what comes back is handed to ended() with how it ended."""
         self._pace.started(now_s)
         self._allowance.started()
+        self._admission.started()
         if self._rate is not None:
             self._rate.take(now_s)
         if retry:
@@ -130,8 +130,9 @@ class Host:
         else:
             self._limiter.ended(call)
         if ending.asked_s is not None:
-            self._asked_by = ending.asked_by
-            self._rest(now_s, ending.asked_s)
+            longer_s = self._rest.asked(now_s, ending.asked_s, ending.asked_by)
+            if longer_s:
+                self._pace.rested(longer_s)
 
     def _succeeded(self, call: Call, now_s: float) -> None:
         self._limiter.succeeded(call, now_s)
@@ -190,14 +191,6 @@ class Host:
             if pace is not None:
                 self._pace.restore(*pace)
 
-    def _rest(self, now_s: float, asked_s: float) -> None:
-        """Let the whole host rest as long as asked, and a little longer, so that not all clients return at once."""
-        if asked_s <= 0 or now_s + asked_s <= self._rests_until_s:
-            return
-        until_s = now_s + asked_s + self._uniform(0.0, jitter_s(asked_s))
-        self._pace.rested(until_s - max(now_s, self._rests_until_s))
-        self._rests_until_s = until_s
-
     # For the report, and for the next run
 
     @property
@@ -223,9 +216,10 @@ class Host:
     def held_by(self, now_s: float, *, retry: bool = False) -> Held | None:
         """What keeps the next call from going; None when nothing does. Asks only: nothing begins or ends by it."""
         if self._outage.is_on:
-            return Held(Hold.OUTAGE, max(self._rests_until_s, self._outage.next_at(now_s, 0), now_s))
+            return Held(Hold.OUTAGE, max(self._rest.until_s, self._outage.next_at(now_s, 0), now_s))
         holds = [
-            Held(Hold.ASKED, self._rests_until_s, self._asked_by),
+            Held(Hold.CREDENTIALS, self._admission.next_at(now_s)),
+            Held(Hold.ASKED, self._rest.until_s, self._rest.asked_by),
             Held(Hold.HEADERS, self._allowance.next_at(now_s), self._allowance.said_by),
             Held(Hold.REFUSED, self._pace.next_at(now_s)),
             Held(Hold.RETRIES, self.budget.next_at(now_s) if retry else now_s),
@@ -270,12 +264,12 @@ class Host:
 
     def is_as_new(self, now_s: float) -> bool:
         """Whether nothing is on its way, and there is nothing to remember but successes."""
-        is_idle = not self._limiter.in_flight and self._outage.is_calm and not self._pace.is_learned
-        return is_idle and self.state(now_s=now_s, wall_s=now_s) == {}
+        is_idle = not self._limiter.in_flight and self._outage.is_calm and self._admission.is_open
+        return is_idle and not self._pace.is_learned and self.state(now_s=now_s, wall_s=now_s) == {}
 
     def state(self, *, now_s: float, wall_s: float) -> dict[str, Any]:
         """Give what a later run has to know, as JSON can hold it, with times in seconds since 1970."""
-        rests_until_s = max(self._rests_until_s, self._allowance.next_at(now_s))
+        rests_until_s = max(self._rest.until_s, self._allowance.next_at(now_s))
         state: dict[str, Any] = {}
         if rests_until_s > now_s:
             state["rests_until_s"] = rests_until_s - now_s + wall_s
@@ -293,6 +287,6 @@ class Host:
         self._take_over(read_profile(state.get("learned"), wall_s=wall_s))
         self._is_calm = False
         if rests_until > wall_s:
-            self._rests_until_s = now_s + rests_until - wall_s
+            self._rest.until_s = now_s + rests_until - wall_s
         if self._rate is not None:
             self._rate.restore(rate, now_s=now_s, wall_s=wall_s)

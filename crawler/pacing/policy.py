@@ -25,7 +25,7 @@ class Policy:
 
     per_host: the most calls at once. auto: find the number, up to per_host. rate: None for none.
     shared: where other processes keep to the same rate; None: there are none.
-    max_wait_s: a rest that takes longer is `blocked_until`, for the caller to do without the host.
+    max_wait_s: when only what has to wait longer is left, going on makes no sense (Traffic.stop).
     """
 
     per_host: int
@@ -50,8 +50,3 @@ def rate_of(policy: Policy, name: str) -> RateLimiter | SharedRate | None:
 def limiter_of(policy: Policy, learned: Learned | None = None) -> Limiter:
     kind = AutoLimiter if policy.auto else Limiter
     return kind(policy.per_host, learned)
-
-
-def jitter_s(asked_s: float) -> float:
-    """Give the most that is added to a rest that was asked for: a tenth, and 5 s at most, in seconds."""
-    return min(0.1 * asked_s, 5.0)

@@ -67,7 +67,8 @@ class Traffic(Queues[T]):
         if self._max_calls is not None and not is_given and self._is_used_up:
             self.is_short = True
             return math.inf
-        return lane.host.when(now_s, lane.on_way - is_given)
+        # what came another way may be a part of what was given out, which waits for it: a token that is fetched first
+        return lane.host.when(now_s, lane.on_way - 1 if is_given else 0)
 
     def started(self, host: str, now_s: float, *, thing: T, retry: bool) -> Call:
         """Count a call that goes; what comes back is handed to ended(). thing: what it is made of."""
@@ -87,6 +88,13 @@ class Traffic(Queues[T]):
             self.refused += ending.is_pushback
         lane.host.ended(call, now_s, ending)
         self._ask_again(lane)
+
+    def admit(self, host: str, calls: float) -> None:
+        """Let only so many calls to a host start, until this is said again; infinity: as many as pacing lets go."""
+        lane = self._lane(host)
+        lane.host.admit(calls)
+        if self._ask_again(lane):
+            self.changed()
 
     @property
     def _is_used_up(self) -> bool:
@@ -110,9 +118,14 @@ class Traffic(Queues[T]):
         if self.in_flight or self._given:
             return None
         at_s = self.next_at()
-        if self.ready or at_s is None or at_s - now_s <= self.policy.max_wait_s:
+        if self.ready or at_s is None or at_s - now_s <= self.policy.max_wait_s or self._awaits_a_word:
             return None
         return Stop("waits", at_s)
+
+    @property
+    def _awaits_a_word(self) -> bool:
+        """Whether something waits for a time that nobody knows: with nothing on its way, for admit()."""
+        return any(lane.wait_s == math.inf for lane in self._lanes.values() if lane and lane.is_blocked)
 
     # For the report, and for the next run
 

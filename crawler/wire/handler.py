@@ -11,7 +11,6 @@ import asyncio
 import logging
 import time
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from scrapy.core.downloader.handlers.base import BaseDownloadHandler
@@ -28,7 +27,7 @@ from crawler.exceptions import ForbiddenAddressError, StoppedError
 from crawler.items import HOST, REACH, Outcome
 from crawler.pacing import Cause, Ending, read_ending
 from crawler.values import host_of
-from crawler.wire.doorkeeper import Doorkeeper, not_sent
+from crawler.wire.doorkeeper import Doorkeeper, Trip, not_sent
 from crawler.wire.filling import Filling
 from crawler.wire.resolving import ATTEMPT
 
@@ -88,41 +87,50 @@ class FillingHandler(BaseDownloadHandler):
         run: Run | None = getattr(self.crawler.spider, "run", None)
         if run is None:
             return await self._real.download_request(request)
+        trip = Trip(request, _host(request))
         if run.doors:
-            return await self._door(run).download(request, _host(request))
-        response = await self._send(request, run)
-        if response.status in self._refusing:
-            return await self._door(run).refused(request, response, _host(request))
-        return response
+            return await self._past_doors(trip, run)
+        response = await self._send(trip, run)
+        return self._door(run).answer_of(trip, response) if response.status in self._refusing else response
+
+    async def _past_doors(self, trip: Trip, run: Run) -> Response:
+        """The answer of a call while credentials are, or were, refused. Raises WithheldError besides."""
+        keeper = self._door(run)
+        answer = keeper.withheld_answer(trip.request)
+        if answer is not None:
+            return answer
+        try:
+            return keeper.answer_of(trip, await self._send(trip, run))
+        finally:
+            keeper.ended(trip)
 
     def _door(self, run: Run) -> Doorkeeper:
         if self._keeper is None:
             assert self.crawler.engine is not None
-            self._keeper = Doorkeeper(
-                run, self._filling, partial(self._send, run=run), self.crawler.engine.crawl, window=self._window
-            )
+            self._keeper = Doorkeeper(run, self._filling, self.crawler.engine.crawl, window=self._window)
             run.let_go = self._keeper.release_all
         return self._keeper
 
-    async def _send(self, request: Request, run: Run) -> Response:
+    async def _send(self, trip: Trip, run: Run) -> Response:
         """Make a call, once. Raises StoppedError, and what the real handler raises."""
+        request, host = trip.request, trip.host
         if run.stopping.begun.is_set():
             raise not_sent(request, run)
         meta = request.meta
         meta.setdefault("download_timeout", self._timeout_s)
-        filled = self._filling.fill(request, run.plan.secrets)
         attempt = None
         if not self._checks_addresses or meta.get("proxy"):
             attempt = _judge(request, run)
-        host = _host(request)
         traffic = run.traffic
         if traffic.may_go(host, time.monotonic(), request) is not None:
             await _turn(request, host, run)
+        filled = self._filling.fill(request, run.plan.secrets)  # as they are when it goes
         task = asyncio.current_task()
         assert task is not None
         run.stopping.calls.add(task)
         ending = NOTHING
-        call = traffic.started(host, time.monotonic(), thing=request, retry="retry_times" in meta)
+        trip.sent_s = time.monotonic()
+        call = traffic.started(host, trip.sent_s, thing=request, retry="retry_times" in meta)
         try:
             response = await self._real.download_request(filled)
             ending = read_ending(response.status, response.headers, wall_s=time.time())
@@ -145,6 +153,8 @@ class FillingHandler(BaseDownloadHandler):
         return response if filled is request else _as_asked(request, filled, response)
 
     async def close(self) -> None:
+        if self._keeper is not None:
+            self._keeper.close()
         await self._real.close()
 
 
