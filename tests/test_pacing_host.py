@@ -115,6 +115,33 @@ def test_a_day_that_is_used_up_is_waited_for_whoever_said_it() -> None:
         assert one.when(until_s) is None
 
 
+def test_a_host_that_only_ever_refused_has_taught_nothing_and_takes_away_nothing() -> None:
+    one = host(per_host=20)
+    for now_s in range(30):
+        call(one, float(now_s), Ending(status=429))
+    assert one.profile == NOTHING
+    known = host(per_host=20)
+    known.restore({"learned": {"limit": 7, "refused_at": 9, "at_s": 1_000}}, now_s=0.0, wall_s=1_000.0)
+    for now_s in range(30):
+        call(known, float(now_s), Ending(status=429))
+    assert (known.profile.limit, known.profile.refused_at) == (7, 9)
+    call(one, 30.0, OK)
+    assert one.profile.limit is not None
+
+
+def test_who_waits_for_the_one_before_at_a_pace_that_was_learned_waits_for_the_pace() -> None:
+    one = host(per_host=100)
+    for n in range(20):
+        call(one, n / 100, OK)
+    call(one, 0.2, Ending(status=429))
+    assert one.pace_per_s is not None
+    assert one.held_by(10.0) is None
+    assert one.when(10.0, on_way=1) == math.inf
+    held = one.held_by(10.0, 1)
+    assert held is not None
+    assert held.hold is Hold.REFUSED
+
+
 def test_only_as_many_start_as_are_admitted_until_another_number_is_said() -> None:
     one = host(per_host=10)
     before = one.started(0.0)
@@ -313,7 +340,7 @@ def test_a_rest_that_is_over_is_forgotten() -> None:
     state = before.state(now_s=0.0, wall_s=1_000.0)
     after.restore(state, now_s=7.0, wall_s=1_060.0)
     assert after.when(7.0) is None
-    assert before.state(now_s=60.0, wall_s=1_060.0).keys() == {"learned"}
+    assert before.state(now_s=60.0, wall_s=1_060.0) == {}
 
 
 def test_what_a_host_has_taught_is_where_the_next_run_begins() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.pacing import RATE, Backoff, Call, Cause, Ending, Policy, Stop, Traffic
+from crawler.pacing import RATE, Backoff, Call, Cause, Ending, Hold, Policy, Stop, Traffic
 from crawler.pacing.queues import HOSTS, MOST_RESTING, MOST_WAITING, OF_ONE_HOST
 from crawler.pacing.traffic import GIVEN_UP_S
 
@@ -36,6 +36,12 @@ def pops(one: Traffic[str], now_s: float = 0.0) -> list[str]:
 
 def start(one: Traffic[str], host: str, thing: str, now_s: float = 0.0) -> Call:
     return one.started(host, now_s, thing=thing, retry=False)
+
+
+def holds(one: Traffic[str], now_s: float) -> Hold | None:
+    """What keeps the next one from going."""
+    held = one.held_by(now_s)
+    return None if held is None else held.hold
 
 
 def make(one: Traffic[str], host: str, ending: Ending = OK, now_s: float = 0.0) -> None:
@@ -83,6 +89,20 @@ def test_a_host_that_admits_one_call_gives_out_one_and_delays_no_other() -> None
     assert pops(one) == []
     one.admit("a", math.inf)
     assert pops(one) == ["a1", "a2"]
+
+
+def test_what_keeps_a_host_from_being_called_does_so_until_somebody_asks_again() -> None:
+    """A loop that is busy comes late for each turn: what it waited for until then is the turn, not the list."""
+    one = traffic(rate="1/s")
+    for n in range(3):
+        one.push("a", f"a{n}")
+    assert pops(one) == ["a0"]
+    assert holds(one, 0.0) is Hold.RATE, "one by one: the next waits for the start of this one"
+    call = start(one, "a", "a0")
+    one.ended("a", call, 0.5, OK)
+    assert pops(one, 0.5) == []
+    assert [holds(one, now_s) for now_s in (0.5, 5.0)] == [Hold.RATE] * 2
+    assert pops(one, 5.0) == ["a1"]
 
 
 def test_nobody_stops_for_long_waits_while_a_host_admits_nothing_yet() -> None:

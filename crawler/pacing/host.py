@@ -20,7 +20,7 @@ from crawler.pacing.learned import LearnedPace
 from crawler.pacing.limiter import Learned
 from crawler.pacing.policy import limiter_of, rate_of
 from crawler.pacing.probing import FEW, Outage
-from crawler.pacing.profile import Profile, read_profile
+from crawler.pacing.profile import NOTHING, Profile, read_profile
 from crawler.pacing.rest import Rest
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ class Host:
         self._outage = Outage(policy.outage, policy.shut_out, uniform)
         self._chance = Chance()
         self._before: tuple[int, float, tuple[float, float, float] | None] = (1, 0.0, None)
+        self._known = NOTHING  # by an earlier run
+        self._has_served = False  # an answer of any kind, but that it is too much
         self._is_calm = policy.rate is None
         """Whether nothing but the number of calls at once can be in the way."""
 
@@ -135,6 +137,7 @@ class Host:
                 self._pace.rested(longer_s)
 
     def _succeeded(self, call: Call, now_s: float) -> None:
+        self._has_served = True
         self._limiter.succeeded(call, now_s)
         self._pace.succeeded(call.at_s)
         self.budget.succeeded()
@@ -213,19 +216,22 @@ class Host:
         """Whether the number of calls at once is what `auto` was looking for."""
         return self._limiter.is_found
 
-    def held_by(self, now_s: float, *, retry: bool = False) -> Held | None:
-        """What keeps the next call from going; None when nothing does. Asks only: nothing begins or ends by it."""
+    def held_by(self, now_s: float, on_way: int = 0, *, retry: bool = False) -> Held | None:
+        """What keeps the next call from going; None when nothing does. Asks only: nothing begins or ends by it.
+
+        on_way: as for when().
+        """
         if self._outage.is_on:
             return Held(Hold.OUTAGE, max(self._rest.until_s, self._outage.next_at(now_s, 0), now_s))
         holds = [
             Held(Hold.CREDENTIALS, self._admission.next_at(now_s)),
             Held(Hold.ASKED, self._rest.until_s, self._rest.asked_by),
             Held(Hold.HEADERS, self._allowance.next_at(now_s), self._allowance.said_by),
-            Held(Hold.REFUSED, self._pace.next_at(now_s)),
+            Held(Hold.REFUSED, math.inf if on_way and self._pace.is_learned else self._pace.next_at(now_s)),
             Held(Hold.RETRIES, self.budget.next_at(now_s) if retry else now_s),
         ]
         if self._rate is not None:
-            holds.append(Held(Hold.RATE, self._rate.known_at(now_s), str(self._policy.rate)))
+            holds.append(Held(Hold.RATE, math.inf if on_way else self._rate.known_at(now_s), str(self._policy.rate)))
         held = max(holds, key=lambda one: one.until_s)
         if held.until_s > now_s:
             return held
@@ -248,7 +254,9 @@ class Host:
 
     @property
     def profile(self) -> Profile:
-        """What it has taught."""
+        """What it has taught. That it serves nothing is no number of calls: then what was known before."""
+        if not self._has_served:
+            return self._known
         learned, pace = self._limiter.learned, self._pace.pace
         per_s, hold_s, rest_s = pace if pace is not None else (None, None, None)
         return Profile(
@@ -257,6 +265,7 @@ class Host:
         )  # fmt: skip
 
     def _take_over(self, profile: Profile) -> None:
+        self._known = profile
         if profile.limit is not None:
             self._limiter = limiter_of(self._policy, Learned(profile.limit, profile.refused_at))
         if profile.per_s is not None:

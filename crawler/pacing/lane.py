@@ -25,7 +25,7 @@ FIRST: Final[Rank] = (-math.inf, 0)
 class Lane(Generic[T]):
     """The queue of one host. on_way: things that were given out and have not started."""
 
-    __slots__ = ("again", "entry", "fresh", "host", "is_blocked", "on_way", "resting", "wait_s")
+    __slots__ = ("again", "asked_s", "entry", "fresh", "host", "is_blocked", "on_way", "resting", "wait_s")
 
     def __init__(self, host: Host) -> None:
         self.host = host
@@ -37,6 +37,8 @@ class Lane(Generic[T]):
         self.is_blocked = False
         self.wait_s = 0.0
         """When to ask again, after take() gave nothing."""
+        self.asked_s = 0.0
+        """When that was."""
         self.entry = 0
         """The number of its entry among those of all lanes; the other entries are out of date."""
 
@@ -64,5 +66,5 @@ class Lane(Generic[T]):
             if self.fresh:
                 return heapq.heappop(self.fresh)[2]
         assert at_s is not None
-        self.wait_s = at_s
+        self.wait_s, self.asked_s = at_s, now_s
         return None

@@ -165,7 +165,11 @@ class Traffic(Queues[T]):
     def held_by(self, now_s: float) -> Held | None:
         """What keeps the most of what waits from going; None when nothing does."""
         lane = max((lane for lane in self._lanes.values() if len(lane)), key=len, default=None)
-        return None if lane is None else lane.host.held_by(now_s, retry=not lane.fresh)
+        if lane is None:
+            return None
+        # who is asked again late, has waited until then for what was in the way before
+        at_s = lane.asked_s if lane.is_blocked else now_s
+        return lane.host.held_by(at_s, lane.on_way, retry=not lane.fresh)
 
     @property
     def pace_per_s(self) -> float | None:
