@@ -17,6 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from crawler.pacing import Shared
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -30,10 +32,22 @@ BUSY_S: Final = 0.002
 """A second for what takes others a tenth of a millisecond; then each has its own."""
 
 
+def boot_id() -> str | None:
+    """Changes with every boot, so that a killed run can be told from a power cut; None where there is none."""
+    path = Path("/proc/sys/kernel/random/boot_id")
+    return path.read_text(encoding="ascii").strip() if path.exists() else None
+
+
 def state_folder(environ: Mapping[str, str]) -> Path | None:
     """Give where the user's programs keep such things (XDG Base Directory), None where there is no such place."""
     home = environ.get("XDG_STATE_HOME") or (environ.get("HOME") and f"{environ['HOME']}/.local/state")
     return Path(home) / "apifetch" / "hosts" if home and home.startswith("/") else None
+
+
+def shared(environ: Mapping[str, str], *, level: int = logging.WARNING) -> Shared | None:
+    """Give where all runs of the user meet; None where there is no place. level: of the log line that says so."""
+    board = Board.open(state_folder(environ), level=level)
+    return None if board is None else Shared(board.exchange, board.steady_clock(boot_id()))
 
 
 class Board:
@@ -44,20 +58,20 @@ class Board:
         self._files: dict[str, int] = {}
 
     @classmethod
-    def open(cls, folder: Path | None) -> Self | None:
-        """Open it; None, and a warning, when it cannot be ours alone."""
+    def open(cls, folder: Path | None, *, level: int = logging.WARNING) -> Self | None:
+        """Open it; None, and a log line of that level, when it cannot be ours alone."""
         if folder is None:
             return None
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError as exc:
-            logger.warning("rate is for this run alone, not shared with others: %s: %s", folder, exc.strerror)
+            logger.log(level, "Limits are for this run alone, not shared with others: %s: %s", folder, exc.strerror)
             return None
         about = os.fstat(fd)
         if about.st_uid != os.geteuid() or about.st_mode & 0o022:
             os.close(fd)
-            logger.warning("rate is for this run alone, not shared with others: others may write in %s", folder)
+            logger.log(level, "Limits are for this run alone, not shared with others: others may write in %s", folder)
             return None
         return cls(fd)
 
@@ -76,9 +90,13 @@ class Board:
             return False
         try:
             state = _read(fd)
+            before = _line(state)
             change(state)
-            with suppress(OSError):
-                _write(fd, state)
+            after = _line(state)
+            if after != before:
+                with suppress(OSError):
+                    os.pwrite(fd, after, 0)
+                    os.ftruncate(fd, len(after))
         finally:
             fcntl.flock(fd, fcntl.LOCK_UN)
         return True
@@ -136,7 +154,5 @@ def _read(fd: int) -> dict[str, Any]:
     return state if isinstance(state, dict) else {}
 
 
-def _write(fd: int, state: Mapping[str, Any]) -> None:
-    line = json.dumps(state, separators=(",", ":")).encode() + b"\n"
-    os.pwrite(fd, line, 0)
-    os.ftruncate(fd, len(line))
+def _line(state: Mapping[str, Any]) -> bytes:
+    return json.dumps(state, separators=(",", ":")).encode() + b"\n"

@@ -7,6 +7,7 @@ it, and a middleware tells it: so any download handler, downloader and spider wi
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -14,6 +15,7 @@ from scrapy.exceptions import IgnoreRequest
 from scrapy.utils.misc import build_from_crawler, load_object
 
 from crawler.items import HOST
+from crawler.machine import shared
 from crawler.pacing import RATE, Cause, Ending, Policy, Traffic, backoffs, outage, read_ending, shut_out
 from crawler.scheduler import ListScheduler
 
@@ -103,10 +105,12 @@ def policy_of(settings: BaseSettings) -> Policy:
     """What a project's settings say. Raises ValueError for a rate that is none."""
     base_s, cap_s = settings.getfloat("APIFETCH_RETRY_BASE_S", 1.0), settings.getfloat("APIFETCH_RETRY_CAP_S", 60.0)
     rate = settings.get("APIFETCH_RATE")
+    is_alone = rate is None or settings.get("APIFETCH_SHARED_RATE") == "off"
     return Policy(
         per_host=settings.getint("CONCURRENT_REQUESTS_PER_DOMAIN") or settings.getint("CONCURRENT_REQUESTS") or 1_000,
         auto=bool(settings.getint("APIFETCH_WORKERS_MAX")),
         rate=None if rate is None else RATE.parse(rate),
+        shared=None if is_alone else shared(os.environ),
         backoffs=backoffs(base_s, cap_s),
         outage=outage(base_s, cap_s),
         shut_out=shut_out(base_s, cap_s),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.scripted import OK, Heard, Says, Scripted
 from tests.test_crawl_pacing import keeps_to
 
 if TYPE_CHECKING:
-    from tests.harness import Crawl, CrawlResult
+    from tests.harness import Crawl, CrawlResult, Running
 
 SETTINGS = """
 BOT_NAME = "theirs"
@@ -33,14 +33,17 @@ class Plain(scrapy.Spider):
 """
 
 
-def run(crawl: Crawl, origin: str, *, lines: int, paths: int, **settings: object) -> CrawlResult:
+def start(crawl: Crawl, origin: str, *, lines: int, paths: int, **settings: object) -> Running:
     (crawl.cwd / "their_settings.py").write_text(SETTINGS)
     (crawl.cwd / "their_spiders.py").write_text(SPIDER)
-    running = crawl.start(
+    return crawl.start(
         spider="plain", settings_module="their_settings", options=["-O", "items.jsonl"], settings=settings,
         origin=origin, lines=lines, paths=paths,
     )  # fmt: skip
-    return running.wait()
+
+
+def run(crawl: Crawl, origin: str, **how: Any) -> CrawlResult:
+    return start(crawl, origin, **how).wait()
 
 
 def test_a_plain_spider_keeps_to_retry_after_and_gets_every_answer(crawl: Crawl) -> None:
@@ -73,3 +76,14 @@ def test_a_rate_holds_for_a_plain_spider_too(crawl: Crawl) -> None:
         run(crawl, server.origins[0], lines=40, paths=40, APIFETCH_RATE="20/s")
     assert len(server.heard) == 40
     assert keeps_to(20, server)
+
+
+def test_a_rate_is_one_for_all_crawls_of_the_machine_unless_one_is_to_be_by_itself(crawl: Crawl) -> None:
+    """A day's calls that one has used up are used up for the next."""
+    with Scripted(lambda _: OK) as server:
+        run(crawl, server.origins[0], lines=4, paths=4, APIFETCH_RATE="4/d")
+        other = start(crawl, server.origins[0], lines=2, paths=2, APIFETCH_RATE="4/d")
+        other.wait_for(lambda: "Spider opened" in other.stderr)
+        run(crawl, server.origins[0], lines=3, paths=3, APIFETCH_RATE="4/d", APIFETCH_SHARED_RATE="off")
+        assert len(server.heard) == 4 + 3
+        other.kill()

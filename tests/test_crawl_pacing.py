@@ -99,6 +99,27 @@ def test_a_list_is_read_ahead_by_a_bounded_number_of_lines(crawl: Crawl) -> None
     assert summary["equation"]["lines"] == "unknown"  # it was not read to its end
 
 
+def test_what_one_run_is_asked_to_wait_all_runs_with_the_same_key_wait(crawl: Crawl) -> None:
+    """They are not refused for it, each by itself; who comes with another key, or wants to be alone, is."""
+
+    def answer(heard: Heard) -> Says:
+        return Says(429, {"Retry-After": "3600"}) if heard.path == "/limit" else OK
+
+    with Scripted(answer, addresses=TWO) as server:
+        how: dict[str, Any] = {
+            "headers": '{"Authorization": "Bearer ${KEY}"}', "env": {"KEY": "one-of-the-keys"},
+            "hosts": ",".join(origin.removeprefix("http://") for origin in server.origins),
+        }  # fmt: skip
+        assert audit(crawl([server.url("/limit")], out="first", **how), 75)["stop_reason"] == "waits"
+        lines = [server.url(f"/{n}") for n in range(3)] + [server.url("/0", 1)]
+        summary = audit(crawl(lines, out="second", **how), 75)
+        assert (summary["stop_reason"], summary["equation"]["ok"], summary["equation"]["left"]) == ("waits", 1, 3)
+        assert datetime.fromisoformat(summary["resume_at"]).timestamp() > time.time() + 3_000
+        assert [heard.host for heard in server.heard] == TWO
+        audit(crawl(lines, out="third", **how | {"env": {"KEY": "another-key"}}), 0)
+        audit(crawl(lines, out="fourth", settings={"APIFETCH_SHARED_RATE": "off"}, **how), 0)
+
+
 def test_posts_go_at_the_rate_too(crawl: Crawl) -> None:
     with Scripted(answer_ok) as server:
         lines = [json.dumps({"url": server.url(f"/{n}"), "method": "POST"}) + "\n" for n in range(20)]

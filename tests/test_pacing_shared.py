@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from crawler.pacing import RATE, Ending, Host, Policy, Shared, SharedRate
+from crawler.pacing import RATE, Ending, Host, Policy, Shared, SharedRate, SharedRests
 from tests.pacing_world import most_in
 
 if TYPE_CHECKING:
@@ -24,12 +24,12 @@ class Seen:
     def __init__(self, busy: float = 0.0, late: float = 0.0) -> None:
         self.state: dict[str, Any] = {}
         self.looks = 0
-        self._busy = busy
+        self.busy = busy
         self._late = late
         self._random = random.Random(3)
 
     def exchange(self, _host: str, change: Callable[[dict[str, Any]], None]) -> bool:
-        if self._random.random() < self._busy:
+        if self._random.random() < self.busy:
             return False
         self.looks += 1
         state = json.loads(json.dumps(self.state))
@@ -179,3 +179,66 @@ def test_what_cannot_be_read_counts_as_nothing(state: dict[str, Any]) -> None:
     seen.state = state
     times = granted(limiters("50/s", 2, seen), 2.0)
     assert 90 <= len(times) <= 101
+
+
+def told(seen: Seen, number: int = 0, *, host: str = "h", who: str = "key", most: bool = False) -> Host:
+    """A host as one of several processes knows it; each has its clock."""
+    shared = Shared(seen.exchange, lambda now_s: now_s - number * 50.0 + EPOCH_S)
+    rests = SharedRests(shared, who)
+    return Host(Policy(per_host=4, rests=rests), host, uniform=max if most else min)
+
+
+def asked(one: Host, now_s: float, asked_s: float) -> None:
+    one.ended(one.started(now_s), now_s, Ending(status=429, retry_after_s=asked_s))
+
+
+def test_what_one_is_told_holds_for_all_with_the_same_credentials_within_a_tenth_of_a_second() -> None:
+    seen = Seen()
+    one, other, later = told(seen), told(seen, 1), told(seen, 2, most=True)
+    elsewhere, with_another_key = told(seen, 1, host="i"), told(seen, 1, who="another key")
+    for host in (other, elsewhere, with_another_key):
+        assert host.when(50.0) is None
+    asked(one, 0.0, 60.0)
+    assert other.when(50.0) is None, "it has only just looked"
+    assert other.when(50.11) == pytest.approx(110.0)
+    held = other.held_by(50.11)
+    assert held is not None
+    assert held.said_by == "retry-after"
+    assert later.when(100.5) == pytest.approx(165.0, abs=0.1), "not all come back at once"
+    assert elsewhere.when(50.11) is None
+    assert with_another_key.when(50.11) is None
+    assert other.when(110.1) is None
+
+
+def test_who_is_at_his_best_looks_all_the_same() -> None:
+    seen = Seen()
+    one, calm = told(seen), told(seen, 1)
+    for n in range(100):
+        now_s = 50.0 + n / 50
+        assert calm.when(now_s) is None
+        calm.ended(calm.started(now_s), now_s, Ending(status=200))
+    assert seen.looks <= 30
+    asked(one, 2.0, 10.0)
+    assert calm.when(52.2) == pytest.approx(62.0)
+
+
+def test_a_word_that_nobody_could_write_down_is_written_at_the_next_look() -> None:
+    seen = Seen()
+    one, other = told(seen), told(seen, 1)
+    seen.busy = 1.0
+    asked(one, 0.0, 60.0)
+    seen.busy = 0.0
+    assert seen.state == {}
+    assert other.when(50.0) is None
+    assert one.when(0.2) == pytest.approx(60.0)
+    assert other.when(50.3) == pytest.approx(110.0)
+
+
+def test_rests_that_are_over_are_cleared_away_and_what_is_none_is_nothing() -> None:
+    seen = Seen()
+    one = told(seen)
+    asked(one, 0.0, 5.0)
+    assert len(seen.state) == 1
+    seen.state |= {"h key": ["x", 1], "i key": [EPOCH_S + 1e9, "retry-after"], "j key": 5, "k key": [1.0]}
+    assert told(seen, host="i").when(1.0) is None
+    assert seen.state == {}

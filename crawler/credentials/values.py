@@ -6,6 +6,8 @@ Never says a value, not even in an error.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +18,7 @@ from crawler.secrets import Masker, filled_query
 from crawler.values import UNPRINTABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from crawler.values import Pairs
 
@@ -31,6 +33,12 @@ def read_env_file(path: str) -> dict[str, str]:
         raise SecretError(f"{path}: {exc}") from exc
     except OSError as exc:
         raise SecretError(f"{path}: {exc.strerror}") from exc
+
+
+def stand_in(values: Iterable[str]) -> str:
+    """Give what stands for credentials where others have to tell them apart: too short to find them by. "": none."""
+    known = sorted(set(values))
+    return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:8] if known else ""
 
 
 class Secrets:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import platform
 from typing import TYPE_CHECKING, Final
@@ -12,15 +13,14 @@ import twisted
 
 from crawler import __version__
 from crawler.arguments import ARGUMENTS, Argument, environment_names
-from crawler.credentials import Secrets
+from crawler.credentials import Secrets, stand_in
 from crawler.items import WHOLE
-from crawler.machine import Board, state_folder
-from crawler.pacing import Policy, Shared, backoffs, outage, shut_out
+from crawler.machine import shared
+from crawler.pacing import Policy, Shared, SharedRests, backoffs, outage, shut_out
 from crawler.plan import ANY_NUMBER, Plan, output, shape_of
-from crawler.secrets import bare_names_in, only_names
+from crawler.secrets import bare_names_in, is_key_name, names_in, only_names
 from crawler.sources import SHAPING, SharedAddress, is_shared
 from crawler.store.hold import Remote
-from crawler.store.runs import boot_id
 from crawler.store.space import Floor
 from crawler.values import AUTO, AtMost
 
@@ -96,12 +96,17 @@ def bare_names(settings: BaseSettings) -> list[str]:
 
 
 def _policy(settings: BaseSettings, secrets: Secrets) -> Policy:
+    rate = settings.get("APIFETCH_RATE")
+    meeting = None
+    if settings["APIFETCH_SHARED_RATE"] != "off":
+        meeting = shared(os.environ, level=logging.DEBUG if rate is None else logging.WARNING)
     base_s, cap_s = settings["APIFETCH_RETRY_BASE_S"], settings["APIFETCH_RETRY_CAP_S"]
     return Policy(
         per_host=settings.getint("CONCURRENT_REQUESTS_PER_DOMAIN") or settings.getint("CONCURRENT_REQUESTS"),
         auto=isinstance(settings[WORKERS], AtMost),
-        rate=settings.get("APIFETCH_RATE"),
-        shared=_shared(settings, secrets),
+        rate=rate,
+        shared=None if rate is None else _fleet(settings, secrets) or meeting,
+        rests=None if meeting is None else SharedRests(meeting, _who(settings, secrets)),
         max_wait_s=settings["APIFETCH_MAX_WAIT"],
         backoffs=backoffs(base_s, cap_s),
         outage=outage(base_s, cap_s),
@@ -109,19 +114,24 @@ def _policy(settings: BaseSettings, secrets: Secrets) -> Policy:
     )
 
 
-def _shared(settings: BaseSettings, secrets: Secrets) -> Shared | None:
-    """Where other runs of this user, or workers of a shared list, keep to a rate; None: nobody asks, or nowhere."""
-    if settings.get("APIFETCH_RATE") is None or settings["APIFETCH_SHARED_RATE"] == "off":
+def _fleet(settings: BaseSettings, secrets: Secrets) -> Shared | None:
+    """Where the workers of a shared list keep to a rate; None: it is no such list, or each is by itself."""
+    if settings["APIFETCH_SHARED_RATE"] == "off" or not is_shared(settings["APIFETCH_URLS"]):
         return None
-    if is_shared(settings["APIFETCH_URLS"]):
-        from crawler.distributed.rate import SILENCE_S, FleetRate  # noqa: PLC0415  # for those who need it
-        from crawler.distributed.server import Server  # noqa: PLC0415
+    from crawler.distributed.rate import SILENCE_S, FleetRate  # noqa: PLC0415  # for those who need it
+    from crawler.distributed.server import Server  # noqa: PLC0415
 
-        address = SharedAddress.of(settings["APIFETCH_URLS"]).filled(secrets.values)
-        fleet = FleetRate(Server(address, ca_file=settings["APIFETCH_CA_FILE"], silence_s=SILENCE_S))
-        return Shared(fleet.exchange, fleet.wall)
-    board = Board.open(state_folder(os.environ))
-    return None if board is None else Shared(board.exchange, board.steady_clock(boot_id()))
+    address = SharedAddress.of(settings["APIFETCH_URLS"]).filled(secrets.values)
+    fleet = FleetRate(Server(address, ca_file=settings["APIFETCH_CA_FILE"], silence_s=SILENCE_S))
+    return Shared(fleet.exchange, fleet.wall)
+
+
+def _who(settings: BaseSettings, secrets: Secrets) -> str:
+    """What stands for the credentials that all calls of the run carry."""
+    given = (*(settings["APIFETCH_HEADERS"] or ()), *(settings["APIFETCH_PARAMS"] or ()))
+    names = {*(settings["APIFETCH_PASS_ENV"] or ()), *(name for _, value in given for name in names_in(value))}
+    keys = (value for name, value in given if is_key_name(name) or name.lower() == "cookie")
+    return stand_in([*map(secrets.values.__getitem__, names), *keys])
 
 
 def _shown(row: Argument, value: object) -> object:

@@ -46,7 +46,7 @@ class Host:
         self.budget = RetryBudget(
             ratio=policy.retry_ratio, least_per_s=policy.retries_per_s, reserve=policy.retry_reserve
         )
-        self._rest = Rest(uniform)
+        self._rest = Rest(uniform, name, policy.rests)
         self._admission = Allowance()
         self._outage = Outage(policy.outage, policy.shut_out, uniform)
         self._chance = Chance()
@@ -64,6 +64,8 @@ class Host:
         on_way: calls that were let go and have not started. Where each has its time they go one by one.
         """
         limiter = self._limiter
+        if now_s >= self._rest.look_s:
+            self._rest_longer(self._rest.look(now_s))
         if self._is_calm and limiter.in_flight + on_way < limiter.limit:
             return None  # a tenth of the cost of asking everybody
         outage = self._outage
@@ -88,9 +90,7 @@ class Host:
         """Whether a retry may go: as when(), with the budget for retries besides."""
         at_s = self.when(now_s, on_way)
         budget_s = self.budget.next_at(now_s)
-        if budget_s <= now_s:
-            return at_s
-        return budget_s if at_s is None else max(at_s, budget_s)
+        return at_s if budget_s <= now_s else max(at_s or budget_s, budget_s)
 
     def admit(self, calls: float) -> None:
         """Let only so many calls start, until this is said again; infinity: any number."""
@@ -132,9 +132,7 @@ class Host:
         else:
             self._limiter.ended(call)
         if ending.asked_s is not None:
-            longer_s = self._rest.asked(now_s, ending.asked_s, ending.asked_by)
-            if longer_s:
-                self._pace.rested(longer_s)
+            self._rest_longer(self._rest.asked(now_s, ending.asked_s, ending.asked_by))
 
     def _succeeded(self, call: Call, now_s: float) -> None:
         self._has_served = True
@@ -193,6 +191,11 @@ class Host:
             self._pace = LearnedPace()
             if pace is not None:
                 self._pace.restore(*pace)
+
+    def _rest_longer(self, seconds: float) -> None:
+        if seconds:
+            self._pace.rested(seconds)
+            self._is_calm = False
 
     # For the report, and for the next run
 
@@ -264,13 +267,6 @@ class Host:
             per_s=per_s, hold_s=hold_s, rest_s=rest_s or None,
         )  # fmt: skip
 
-    def _take_over(self, profile: Profile) -> None:
-        self._known = profile
-        if profile.limit is not None:
-            self._limiter = limiter_of(self._policy, Learned(profile.limit, profile.refused_at))
-        if profile.per_s is not None:
-            self._pace.restore(profile.per_s, profile.hold_s or 0.0, profile.rest_s or 0.0)
-
     def is_as_new(self, now_s: float) -> bool:
         """Whether nothing is on its way, and there is nothing to remember but successes."""
         is_idle = not self._limiter.in_flight and self._outage.is_calm and self._admission.is_open
@@ -293,7 +289,11 @@ class Host:
         rate, rests_until = state.get("rate", {}), state.get("rests_until_s", 0.0)
         if not isinstance(rate, Mapping) or not isinstance(rests_until, int | float):
             raise ValueError("a host's state cannot be read")  # noqa: TRY004  # it is data, not a type in code
-        self._take_over(read_profile(state.get("learned"), wall_s=wall_s))
+        known = self._known = read_profile(state.get("learned"), wall_s=wall_s)
+        if known.limit is not None:
+            self._limiter = limiter_of(self._policy, Learned(known.limit, known.refused_at))
+        if known.per_s is not None:
+            self._pace.restore(known.per_s, known.hold_s or 0.0, known.rest_s or 0.0)
         self._is_calm = False
         if rests_until > wall_s:
             self._rest.until_s = now_s + rests_until - wall_s

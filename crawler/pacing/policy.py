@@ -13,7 +13,7 @@ from crawler.pacing.backoff import BACKOFFS, Backoff, Cause, outage, shut_out
 from crawler.pacing.budget import LEAST_PER_S, RATIO, RESERVE
 from crawler.pacing.limiter import Learned, Limiter
 from crawler.pacing.rate import Rate, RateLimiter
-from crawler.pacing.shared import Shared, SharedRate
+from crawler.pacing.shared import Shared, SharedRate, SharedRests
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +24,8 @@ class Policy:
     """What holds for every host.
 
     per_host: the most calls at once. auto: find the number, up to per_host. rate: None for none.
-    shared: where other processes keep to the same rate; None: there are none.
+    shared: where other processes keep to the same rate; rests: where they tell what they were asked for; None: there
+    are none.
     max_wait_s: when only what has to wait longer is left, going on makes no sense (Traffic.stop).
     """
 
@@ -32,6 +33,7 @@ class Policy:
     auto: bool = False
     rate: Rate | None = None
     shared: Shared | None = None
+    rests: SharedRests | None = None
     max_wait_s: float = 300.0
     backoffs: Mapping[Cause, Backoff] = field(default_factory=lambda: BACKOFFS)
     outage: Backoff = field(default_factory=lambda: outage(1.0, 60.0))

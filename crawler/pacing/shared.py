@@ -1,9 +1,9 @@
-"""One rate for several processes: what each of them takes is written where all of them look first.
+"""Several processes that call one host: what each of them takes, and is told, is written where all of them look.
 
-Owns: portions. A process takes the next turns of a tenth of a second at once, each with its time, so that a call
-costs nothing, however many are made. Turns that it could not use in time count no longer; whoever dies with turns in
-hand loses those, and nobody has to find out.
-Knows no file: what all can see is changed by a function that comes in.
+Owns: portions of a rate. A process takes the next turns of a tenth of a second at once, each with its time, so that a
+call costs nothing, however many are made. Turns that it could not use in time count no longer; whoever dies with turns
+in hand loses those, and nobody has to find out. And whose a rest is: what a host asks for, it asks of those who come
+with the same credentials. Knows no file: what all can see is changed by a function that comes in.
 """
 
 from __future__ import annotations
@@ -30,6 +30,16 @@ AHEAD_S: Final = 5.0
 
 BUSY_S: Final = 0.002
 """When to ask again where somebody else is at it, which takes a tenth of that."""
+
+
+RESTS: Final = "rests of hosts"
+"""Under which name rests are known: no host is called so."""
+
+LOOK_S: Final = 0.1
+"""How often it is looked whether another process was asked to wait: one look for all hosts."""
+
+LONGEST_S: Final = 31 * 86_400.0
+"""A rest that is longer is none that this program has noted."""
 
 
 class Shared(NamedTuple):
@@ -153,3 +163,49 @@ def _kept(groups: Any, from_s: float) -> list[Any]:
         return [[at_s, calls] for at_s, calls in groups if at_s > from_s]
     except (TypeError, ValueError):
         return []
+
+
+class SharedRests:
+    """What hosts have asked of any process that comes with the same credentials. who: stands for those."""
+
+    def __init__(self, shared: Shared, who: str = "") -> None:
+        self._exchange, self._wall = shared
+        self._who = who
+        self._words: dict[str, list[Any]] = {}  # as we saw them last: seconds since 1970, and the header
+        self._untold: dict[str, list[Any]] = {}
+        self._look_s = -math.inf
+
+    def tell(self, host: str, now_s: float, *, until_s: float, by: str) -> None:
+        """Let all others know what a host asks for."""
+        self._untold[f"{host} {self._who}"] = [self._wall(until_s), by]
+        self._look(now_s)
+
+    def word(self, host: str, now_s: float) -> tuple[float, str]:
+        """Give until when a host asked any of us to wait, and by which header; a time that is past for nothing."""
+        if now_s >= self._look_s:
+            self._look(now_s)
+        wall_s, by = self._words.get(f"{host} {self._who}", (-math.inf, ""))
+        return wall_s - self._wall(now_s) + now_s, by
+
+    def _look(self, now_s: float) -> None:
+        """Read what there is, and write what is to be told; when somebody else is at it, the next time."""
+        self._look_s = now_s + LOOK_S
+        wall_s = self._wall(now_s)
+        seen: dict[str, list[Any]] = {}
+
+        def change(state: dict[str, Any]) -> None:
+            seen.clear()
+            seen.update({name: word for name, word in state.items() if _is_word(word, wall_s)})
+            for name, word in self._untold.items():
+                seen[name] = max(word, seen.get(name, word))
+            state.clear()
+            state.update(seen)
+
+        if self._exchange(RESTS, change):
+            self._words, self._untold = seen, {}
+
+
+def _is_word(word: Any, wall_s: float) -> bool:
+    """Whether that is a rest that is not over."""
+    is_pair = isinstance(word, list) and len(word) == 2 and isinstance(word[1], str)
+    return is_pair and isinstance(word[0], float) and wall_s < word[0] <= wall_s + LONGEST_S

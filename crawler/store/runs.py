@@ -9,16 +9,17 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from crawler.exceptions import OtherListError, StoreError
 from crawler.items import Outcome, uuid_text
+from crawler.machine import boot_id
 from crawler.sources import SHAPING
 from crawler.store.schema import State
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
+    from pathlib import Path
 
     from crawler.sources import Fingerprint
     from crawler.store.bodies import Bodies
@@ -221,12 +222,6 @@ def _told(ledger: Ledger, name: str) -> str | None:
     """What an earlier run has noted under that name."""
     found = ledger.query("SELECT value FROM about WHERE name = ?", (name,))
     return str(found[0][0]) if found else None
-
-
-def boot_id() -> str | None:
-    """Changes with every boot, so that a killed run can be told from a power cut; None where there is none."""
-    path = Path("/proc/sys/kernel/random/boot_id")
-    return path.read_text(encoding="ascii").strip() if path.exists() else None
 
 
 def owner(ledger: Ledger) -> str | None:
