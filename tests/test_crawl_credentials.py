@@ -13,7 +13,7 @@ import pytest
 
 from tests.audit import audit, outcomes, refused
 from tests.gate import Gate
-from tests.scripted import OK, Heard, Says, Scripted
+from tests.scripted import HANG_UP, OK, Heard, Says, Scripted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -267,6 +267,45 @@ def test_a_host_that_refuses_the_credentials_takes_no_worker_from_another(crawl:
     audit(result, 0)
     assert other.fillings_left == 0, "each time all workers were there"
     assert len(shut.heard) <= 30 + workers
+
+
+DROPPING = """
+from scrapy.exceptions import IgnoreRequest
+
+class DropSome:
+    def process_request(self, request):
+        if request.url.endswith(("3", "7")):
+            raise IgnoreRequest("not this one")
+"""
+
+
+def test_a_trial_that_is_dropped_or_breaks_makes_room_for_the_next(crawl: Crawl, tmp_path: Path) -> None:
+    """Whichever call goes first with the new token: a middleware drops some, and the server hangs up on two."""
+    (tmp_path / "dropping.py").write_text(DROPPING)
+    broken: list[str] = []
+
+    def answer(heard: Heard) -> Says:
+        says = takes_new(heard)
+        if says.status == 200 and len(broken) < 2:
+            broken.append(heard.path)
+            return HANG_UP
+        return says
+
+    (tmp_path / "renew.py").write_text(
+        "import pathlib\nseen = pathlib.Path('seen')\n"
+        "print('TOKEN=new' if seen.exists() else 'TOKEN=old')\nseen.touch()"
+    )
+    with Scripted(answer) as server:
+        result = crawl(
+            [server.url(f"/{n}") for n in range(20)], workers=4, retries=1, hosts=netlocs(server), headers=HEADERS,
+            settings={
+                "APIFETCH_SECRET_COMMAND": f"{sys.executable} {tmp_path / 'renew.py'}",
+                "DOWNLOADER_MIDDLEWARES": {"dropping.DropSome": 940},
+            },
+        )  # fmt: skip
+        audit(result, 8)
+    assert outcomes(result) == Counter(ok=16, rejected=4)
+    assert len(broken) == 2
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

@@ -68,8 +68,8 @@ SETTINGS: Final = (
     ),
     row(
         "APIFETCH_SHARED_RATE", choice("on", "off"), default="on", setting="APIFETCH_SHARED_RATE",
-        says="`on`: all runs of one user on this machine, and all workers of a shared list, keep to `rate` together, and "
-        "those on this machine with the same credentials to what an API asks one of them to wait; `off`: each by itself",
+        says="`on`: all runs of one user on this machine, and all workers of a shared list, keep to `rate` together, "
+        "and those with the same credentials wait when an API asks one of them to; `off`: each by itself",
     ),
     row(
         "APIFETCH_LEASE_S", seconds(zero=False), default="30", setting="APIFETCH_LEASE_S",
