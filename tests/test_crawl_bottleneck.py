@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.proofs.limits import Leaky
 from tests.scripted import Says, Scripted
 
 if TYPE_CHECKING:
@@ -80,6 +81,16 @@ def test_refusals(crawl: Crawl) -> None:
         said = found(crawl, [f"{server.origins[0]}/{n}" for n in range(4)], workers=1)
     assert said["limit"] == "asked"
     assert "it asked to wait (retry-after)" in said["sentence"]
+
+
+@pytest.mark.check
+def test_the_pace_that_refusals_have_taught(crawl: Crawl) -> None:
+    """An API that takes ten calls a second and does not say so: between two of them nothing is on its way."""
+    with Scripted(Leaky(10.0, retry_after=False)) as server:
+        seconds = {"APIFETCH_RETRY_BASE_S": 1, "APIFETCH_RETRY_CAP_S": 10}
+        said = found(crawl, [f"{server.origins[0]}/{n}" for n in range(150)], settings=seconds)
+    assert said["limit"] == "refused"
+    assert "it takes about" in said["sentence"]
 
 
 @pytest.mark.check

@@ -114,7 +114,7 @@ def _found(found: Mapping[str, float | None]) -> str:
     """What a host is worth, as far as the run has found out."""
     said = []
     if found["workers"] is not None:
-        said.append(f"{found['workers']:,} calls at once")
+        said.append(f"{counted(int(found['workers']), 'call')} at once")
     if found["calls_per_s"] is not None:
         said.append(f"{per_second(found['calls_per_s'])} calls per second")
     return " and ".join(said) + " went well; the next run begins there"
