@@ -44,7 +44,7 @@ from crawler.store.writer import Orders
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from crawler.credentials import Door
+    from crawler.credentials import Door, Doorkeeper
     from crawler.exceptions import ApiFetchError
     from crawler.plan import Plan
     from crawler.sources import Opens, Source
@@ -78,10 +78,8 @@ class Run:
         self.traffic: Traffic[Any] = Traffic(plan.policy, max_calls=plan.max_calls)
         self.guard = Guard(plan.addresses)
         self.doors: dict[str, Door] = {}  # by host; only of those that have refused credentials
-        self.withheld = 0
-        """Calls that wait, without a worker, for what comes of others."""
-        self.let_go: Callable[[], bool] = lambda: False
-        """Let those calls end; whether there are any. Whoever has some sets it."""
+        self.doorkeeper: Doorkeeper | None = None  # who stands at them, since the first was made
+        self.withheld = 0  # calls that wait, without a worker, for what comes of others
         self.resume_at: str | None = None
         self.without_report: str | None = None
         """Why there is no report.html of this run."""
@@ -247,6 +245,10 @@ class Run:
     def is_refused(self) -> bool:
         """Whether nothing of the list is ok, and a host's last word was that the credentials are no good."""
         return not self.tally.outcomes[Outcome.OK] and any(door.is_refusing for door in self.doors.values())
+
+    def let_go(self) -> bool:
+        """Let those calls end that wait for what comes of others; whether there are any."""
+        return self.doorkeeper is not None and self.doorkeeper.release_all()
 
     def shortage(self) -> str | None:
         """What the disk has too little of to go on, for a person; None while it has enough. Microseconds."""

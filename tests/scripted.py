@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Self, cast
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Mapping, Sequence
 
 START_S: Final = 120.0
@@ -56,9 +57,12 @@ HANG_UP: Final = Says(hang_up=True)
 
 
 class Scripted:
-    """Serves while it is entered, in a thread of its own. addresses: one port on each."""
+    """Serves while it is entered, in a thread of its own. addresses: one port on each. context: for TLS."""
 
-    def __init__(self, answer: Callable[[Heard], Says], *, addresses: Sequence[str] = (ADDRESS,)) -> None:
+    def __init__(
+        self, answer: Callable[[Heard], Says], *, addresses: Sequence[str] = (ADDRESS,),
+        context: ssl.SSLContext | None = None,
+    ) -> None:  # fmt: skip
         self.heard: list[Heard] = []
         self.origins: list[str] = []
         self.held: Counter[str] = Counter()
@@ -67,6 +71,7 @@ class Scripted:
         """By how much the server itself was late, at most: what it heard at once may have been sent so far apart."""
         self._answer = answer
         self._addresses = addresses
+        self._context = context
         self._times: dict[tuple[str, str], int] = {}
         self._started = threading.Event()
         self._transports: set[asyncio.Transport] = set()
@@ -105,14 +110,17 @@ class Scripted:
         self._servers = [await self._listen(*where) for where in zip(self._addresses, ports, strict=True)]
 
     async def _listen(self, address: str, port: int = 0) -> asyncio.Server:
-        return await self._loop.create_server(lambda: _Connection(self), address, port, backlog=BACKLOG)
+        return await self._loop.create_server(
+            lambda: _Connection(self), address, port, ssl=self._context, backlog=BACKLOG
+        )
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stopped = asyncio.Event()
         self._servers = [await self._listen(address) for address in self._addresses]
         ports = [server.sockets[0].getsockname()[1] for server in self._servers]
-        self.origins += [f"http://{address}:{port}" for address, port in zip(self._addresses, ports, strict=True)]
+        scheme = "https" if self._context else "http"
+        self.origins += [f"{scheme}://{address}:{port}" for address, port in zip(self._addresses, ports, strict=True)]
         self._started.set()
         beating = asyncio.create_task(self._beat())
         await self._stopped.wait()

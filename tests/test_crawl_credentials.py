@@ -13,6 +13,7 @@ import pytest
 
 from tests.audit import audit, outcomes, refused
 from tests.gate import Gate
+from tests.hostile.certificates import Signed
 from tests.scripted import HANG_UP, OK, Heard, Says, Scripted
 
 if TYPE_CHECKING:
@@ -242,7 +243,7 @@ def blocked(tmp_path: Path) -> tuple[str, Path]:
 
 
 def netlocs(*servers: Scripted | Gate) -> str:
-    return ",".join(origin.removeprefix("http://") for server in servers for origin in server.origins)
+    return ",".join(origin.partition("://")[2] for server in servers for origin in server.origins)
 
 
 def takes_new(heard: Heard) -> Says:
@@ -267,6 +268,21 @@ def test_a_host_that_refuses_the_credentials_takes_no_worker_from_another(crawl:
     audit(result, 0)
     assert other.fillings_left == 0, "each time all workers were there"
     assert len(shut.heard) <= 30 + workers
+
+
+def test_what_was_withheld_has_its_answer_at_the_end_whatever_the_scheme(crawl: Crawl, tmp_path: Path) -> None:
+    authority = Signed.make("authority", authority=True)
+    (tmp_path / "ca.pem").write_bytes(authority.chain)
+    context = Signed.make("good", issuer=authority).context(tmp_path)
+    refuses = Says(status=403)
+    with Scripted(lambda _: refuses) as plain, Scripted(lambda _: refuses, context=context) as secure:
+        result = crawl(
+            [server.url(f"/{n}") for n in range(4) for server in (plain, secure)],
+            hosts=netlocs(plain, secure), headers=HEADERS, env={"TOKEN": "not-good"},
+            settings={"APIFETCH_CA_FILE": tmp_path / "ca.pem"},
+        )  # fmt: skip
+    audit(result, 8)
+    assert outcomes(result) == Counter(http_error=8)
 
 
 DROPPING = """

@@ -4,8 +4,19 @@ Owns: where secrets are read, and read again. Where they are filled in is the wi
 of texts is crawler.secrets'. Knows no request.
 """
 
-from crawler.credentials.door import REFUSING, Door, Verdict, says_nothing
+from crawler.credentials.door import REFUSING, Door, Doorkeeper, Verdict, says_nothing
 from crawler.credentials.hiding import hide
 from crawler.credentials.values import Secrets, expected_of, read_env_file, stand_in
 
-__all__ = ["REFUSING", "Door", "Secrets", "Verdict", "expected_of", "hide", "read_env_file", "says_nothing", "stand_in"]
+__all__ = [
+    "REFUSING",
+    "Door",
+    "Doorkeeper",
+    "Secrets",
+    "Verdict",
+    "expected_of",
+    "hide",
+    "read_env_file",
+    "says_nothing",
+    "stand_in",
+]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -118,6 +118,13 @@ class Door:
             return False
         self.is_shut, self._opened_s = False, now_s
         return True
+
+
+class Doorkeeper(Protocol):
+    """Holds calls back whose refusal is an open question."""
+
+    def release_all(self) -> bool:
+        """Let them have the answers that they got; whether there were any."""
 
 
 def says_nothing(status: int) -> bool:

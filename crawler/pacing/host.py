@@ -53,8 +53,7 @@ class Host:
         self._before: tuple[int, float, tuple[float, float, float] | None] = (1, 0.0, None)
         self._known = NOTHING  # by an earlier run
         self._has_served = False  # an answer of any kind, but that it is too much
-        self._is_calm = policy.rate is None
-        """Whether nothing but the number of calls at once can be in the way."""
+        self._is_calm = policy.rate is None  # nothing but the number of calls at once can be in the way
 
     # May one go?
 

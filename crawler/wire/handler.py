@@ -77,7 +77,6 @@ class FillingHandler(BaseDownloadHandler):
         self._filling = Filling(settings)
         self._window: int = settings["APIFETCH_REFUSED_WINDOW"] or 0
         self._refusing = REFUSING if self._window else frozenset()
-        self._keeper: Doorkeeper | None = None
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -105,11 +104,12 @@ class FillingHandler(BaseDownloadHandler):
             keeper.ended(trip)
 
     def _door(self, run: Run) -> Doorkeeper:
-        if self._keeper is None:
+        """The run's; the handlers of http and of https have one."""
+        if run.doorkeeper is None:
             assert self.crawler.engine is not None
-            self._keeper = Doorkeeper(run, self._filling, self.crawler.engine.crawl, window=self._window)
-            run.let_go = self._keeper.release_all
-        return self._keeper
+            run.doorkeeper = Doorkeeper(run, self._filling, self.crawler.engine.crawl, window=self._window)
+        assert isinstance(run.doorkeeper, Doorkeeper)
+        return run.doorkeeper
 
     async def _send(self, trip: Trip, run: Run) -> Response:
         """Make a call, once. Raises StoppedError, and what the real handler raises."""
@@ -153,8 +153,9 @@ class FillingHandler(BaseDownloadHandler):
         return response if filled is request else _as_asked(request, filled, response)
 
     async def close(self) -> None:
-        if self._keeper is not None:
-            self._keeper.close()
+        run: Run | None = getattr(self.crawler.spider, "run", None)
+        if run is not None and run.doorkeeper is not None:
+            self._door(run).close()
         await self._real.close()
 
 
