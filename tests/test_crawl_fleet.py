@@ -125,6 +125,10 @@ def test_two_processes_leave_what_one_does_though_one_is_killed(dam: Dam, crawl:
     assert names(alone.out) <= names(done.out)
     assert done.summary["fleet"]["processes"] == 2
     assert done.summary["fleet"]["restarts"] >= 1  # the killed one's writer may hold its part for a while
+    page = (done.out / "report.html").read_text("utf-8")
+    (sums,) = done.rows("select sum(calls) calls, (select max(id) from runs) last from timeline")
+    assert f"All parts together. {sums['calls']:,} calls, " in page
+    assert f", brought together by run {sums['last']} " in page
 
 
 @pytest.mark.check

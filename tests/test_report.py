@@ -21,7 +21,9 @@ from crawler.report.curl import curl_command
 from crawler.report.curve import POINTS, curve
 from crawler.report.markup import Markup, data, el, joined, text
 from crawler.report.shards import shards
+from crawler.report.shown import Shown, choose, curve_of
 from crawler.secrets import only_names
+from crawler.store.schema import tables_sql
 from tests.harness import ROOT, ApiServer, Crawl
 
 if TYPE_CHECKING:
@@ -314,3 +316,91 @@ def test_parts_that_never_ran_or_are_not_complete_are_named(tmp_path: Path) -> N
         "  part 6/6 has not begun",
         "  part 1/2, of an earlier number, has records that no part has taken over yet",
     ]
+
+
+# Parts of a list, as one
+
+
+def told_as_one(*runs: tuple[str | None, int, range | None]) -> sqlite3.Connection:
+    """A ledger's runs and seconds. runs: the part, the second at which it began, and the seconds with calls: 3 each."""
+    db = sqlite3.connect(":memory:")
+    db.executescript(tables_sql())
+    for number, (shard, began, seconds) in enumerate(runs, 1):
+        at = [f"1970-01-01T00:{second // 60:02}:{second % 60:02}.000Z" for second in (began, began + 10)]
+        db.execute(
+            "INSERT INTO runs (id, started_at, ended_at, arguments, versions, durability, redo, redo_base, exit_code) "
+            "VALUES (?, ?, ?, ?, '{}', 'batch', 'none', 1, 0)",
+            (number, *at, json.dumps({"shard": shard})),
+        )
+        for second in seconds or ():
+            db.execute(f"INSERT INTO timeline VALUES ({number}, {second}, 3, 3, 0, 0, 0, 9, '{{}}', {10 * number})")
+    return db
+
+
+@pytest.mark.parametrize(
+    ("runs", "asked", "told", "parts"),
+    [
+        pytest.param([(None, 0, range(5))], None, 1, [], id="the whole list"),
+        pytest.param(
+            [("1/2", 0, range(5)), ("2/2", 1, range(2, 9)), (None, 20, None)], None, 3, [1, 2], id="a fleet"
+        ),
+        pytest.param([("1/2", 0, range(5)), ("2/2", 1, range(2, 9)), (None, 20, None)], 3, 3, [1, 2], id="its end"),
+        pytest.param([("1/2", 0, range(5)), ("2/2", 1, range(2, 9)), (None, 20, None)], 1, 3, [1, 2], id="a part"),
+        pytest.param(
+            [("1/2", 30, range(30, 35)), ("1/2", 0, range(9)), ("2/2", 1, range(2, 40)), (None, 50, None)],
+            None, 4, [2, 3, 1], id="one was killed",
+        ),
+        pytest.param(
+            [("1/2", 0, range(9)), ("1/2", 300, range(300, 305)), ("2/2", 300, range(300, 302)), (None, 400, None)],
+            None, 4, [2, 3], id="what an earlier fleet did is left out",
+        ),
+        pytest.param(
+            [("1/2", 0, range(9)), ("1/2", 300, range(300, 305)), (None, 400, None)], 1, 3, [1], id="unless asked for"
+        ),
+        pytest.param(
+            [("1/2", 0, range(9)), ("2/2", 60, range(60, 65)), (None, 99, None)], None, 3, [1, 2], id="in turn"
+        ),
+        pytest.param(
+            [("1/2", 0, range(9)), ("1/3", 9, range(9, 12)), (None, 99, None)], None, 3, [2], id="of another number"
+        ),
+        pytest.param([("1/2", 0, range(5)), (None, 20, range(20, 22))], None, 2, [], id="the whole made calls itself"),
+        pytest.param([("1/2", 0, range(5)), (None, 20, None), (None, 90, None)], None, 2, [1], id="idle since"),
+        pytest.param([("1/2", 0, range(5)), (None, 20, None), (None, 90, None)], 3, 3, [], id="not its parts"),
+        pytest.param([("1/2", 0, range(5))], None, 1, [1], id="not brought together"),
+    ],
+)  # fmt: skip
+def test_parts_that_were_on_together_are_told_as_one(
+    runs: list[tuple[str | None, int, range | None]], asked: int | None, told: int, parts: list[int]
+) -> None:
+    with closing(told_as_one(*runs)) as db:
+        shown = choose(db, asked)
+        assert shown is not None
+        assert (shown.run["id"], [part["id"] for part in shown.parts]) == (told, parts)
+
+
+def test_their_seconds_are_one_curve_with_the_limit_of_all_that_are_on() -> None:
+    seconds = [(None, 0, range(3)), ("1/2", 10, range(10, 14)), ("2/2", 10, range(11, 21)), (None, 30, None)]
+    with closing(told_as_one(*seconds)) as db:
+        db.execute("DELETE FROM timeline WHERE run = 2 AND second = 12")  # nothing ended then
+        shown = choose(db, None)
+        assert shown is not None
+        at = curve_of(db, shown)
+        assert at is not None
+        assert at.columns()["calls"] == [3, 6, 3, 6, 3, 3, 3, 3, 3, 3, 3]
+        assert at.columns()["limit"] == [20, 50, 50, 50, 30, 30, 30, 30, 30, 30, 30]
+        assert shown.work(at) == {"seconds": 10.0, "calls_per_s": 3.9, "kept": 0}
+
+
+def test_what_kept_parts_from_being_faster_is_weighed_by_their_time() -> None:
+    def ended(limit: str, seconds: int, **shares: float) -> dict[str, Any]:
+        why = {"limit": limit, "sentence": f"by {limit}", "shares": shares}
+        return {"summary": {"bottleneck": why, "run": {"seconds": seconds}}}
+
+    three = [ended("cpu", 30, cpu=1.0), ended("latency", 10, latency=0.6, cpu=0.4), ended("cpu", 0), {"summary": {}}]
+    found = Shown(run={"summary": {}}, parts=three).bottleneck()
+    assert found == {
+        "sentence": "In the way, of 2 of 4 parts: this machine's CPU",
+        "shares": {"cpu": 0.85, "latency": 0.15},
+    }
+    assert Shown(run=ended("cpu", 1)).bottleneck() == ended("cpu", 1)["summary"]["bottleneck"]
+    assert Shown(run={"summary": {}}, parts=[{"summary": {}}]).bottleneck() is None

@@ -4,7 +4,7 @@ Owns: the numbers, their windows and the sentence that says why it is not faster
 screen: moments and times come in, values go out.
 """
 
-from crawler.meter.bottleneck import Limit, Moment, Verdict, limit_of
+from crawler.meter.bottleneck import Limit, Moment, Verdict, limit_of, why_of_all
 from crawler.meter.looks import Looks
 from crawler.meter.meter import Meter
 from crawler.meter.progress import Bar, Progress
@@ -23,4 +23,5 @@ __all__ = [
     "Verdict",
     "limit_of",
     "quantile_ms",
+    "why_of_all",
 ]

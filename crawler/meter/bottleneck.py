@@ -5,6 +5,7 @@ Owns: the order in which causes are looked at, and the words. Pure: measurements
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
@@ -13,6 +14,8 @@ from crawler.amounts import about, counted, milliseconds, per_second
 from crawler.pacing import Hold
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from crawler.pacing import Held
 
 BUSY: Final = 0.9
@@ -182,6 +185,15 @@ def sentence(limit: Limit, at: Measured) -> str:
         Limit.CODE: "Limited by middlewares, pipelines or callbacks: calls are ready and workers are free",
     }
     return said[limit]
+
+
+def why_of_all(limits: Sequence[Limit], parts: int) -> Verdict | None:
+    """Say what is in the way of most of several parts of a list. limits: of those that know; None: none does."""
+    if not limits:
+        return None
+    ((limit, count),) = Counter(limits).most_common(1)
+    said = f"In the way, of {count} of {parts} parts: {SHORT[limit]}"
+    return Verdict(limit=limit, share=count / parts, sentence=said)
 
 
 def _latency(at: Measured) -> str:

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from crawler.items import NOT_A_CALL, Outcome
 from crawler.report.curl import curl_command
-from crawler.report.curve import Curve, curve
+from crawler.report.shown import choose, curve_of, latest
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
+
+    from crawler.report.curve import Curve
+    from crawler.report.shown import Shown
 
 HOSTS: Final = 50
 REASONS: Final = 40
@@ -45,9 +48,6 @@ GROUP BY 1 ORDER BY 2 DESC
 _EXAMPLE: Final = """
 SELECT c.line, c.url, c.error, c.location, r.request, r.body FROM calls c LEFT JOIN requests r ON r.record = c.id
 WHERE c.id = ?
-"""
-_TIMELINE: Final = """
-SELECT second, calls, ok, refused, retries, rests, bytes, latency, limit_ FROM timeline WHERE run = ? ORDER BY second
 """
 
 _DETAIL: Final = re.compile(r"https?://\S+|[0-9a-fA-F]{8,}|\d+")
@@ -90,11 +90,13 @@ class HostSum:
 class Facts:
     """All that the page shows.
 
-    run: the row of the run that is shown; runs: the latest ones, newest first. equation: of the list as it is now, or
-    as it was at the end of the run that was asked for; None when nobody counted.
+    shown: the run, or the parts of one list, that the page is about; work: see Shown.work. runs: the latest ones,
+    newest first. equation: of the list as it is now, or as it was at the end of the run that was asked for; None when
+    nobody counted.
     """
 
-    run: dict[str, Any]
+    shown: Shown
+    work: dict[str, Any] | None
     equation: dict[str, Any] | None
     runs: list[dict[str, Any]]
     runs_in_all: int
@@ -117,7 +119,7 @@ def gather(db: sqlite3.Connection, *, run: int | None = None, limit_s: float | N
         deadline_s = time.monotonic() + limit_s
         db.set_progress_handler(lambda: time.monotonic() > deadline_s, STEPS)
     db.create_function("reason", 1, _reason, deterministic=True)
-    shown = _run(db, run)
+    shown = choose(db, run)
     if shown is None:
         return None
     statuses: Counter[int] = Counter()
@@ -132,15 +134,16 @@ def gather(db: sqlite3.Connection, *, run: int | None = None, limit_s: float | N
             sums.append(each)
             if len(sums) > 20 * HOSTS:  # a list may have a million
                 sums = nlargest(HOSTS, sums, key=lambda host: host.calls)
-    failures = list(_failures(db, shown))
+    failures = list(_failures(db, shown.run))
     (runs_in_all,) = db.execute("SELECT count(*) FROM runs").fetchone()
-    runs = [_row(row) for row in db.execute(f"SELECT {_RUN} FROM runs ORDER BY id DESC LIMIT ?", (RUNS,))]  # noqa: S608  # ours
+    runs, at = latest(db, RUNS), curve_of(db, shown)
     return Facts(
-        run=shown,
-        equation=(shown if run is not None else runs[0])["summary"].get("equation"),
+        shown=shown,
+        work=shown.work(at),
+        equation=(shown.run if run is not None else runs[0])["summary"].get("equation"),
         runs=runs,
         runs_in_all=runs_in_all,
-        curve=_curve(db, shown["id"]),
+        curve=at,
         statuses=statuses,
         outcomes=outcomes,
         bytes=size,
@@ -149,29 +152,6 @@ def gather(db: sqlite3.Connection, *, run: int | None = None, limit_s: float | N
         failures=failures[:REASONS],
         failures_in_all=len(failures),
     )
-
-
-_RUN: Final = "id, started_at, ended_at, arguments, versions, durability, redo, stop_reason, exit_code, summary"
-
-
-def _run(db: sqlite3.Connection, run: int | None) -> dict[str, Any] | None:
-    condition = "id = ?" if run is not None else "1"
-    order = "id IN (SELECT run FROM timeline) DESC, id DESC"
-    sql = f"SELECT {_RUN} FROM runs WHERE {condition} ORDER BY {order} LIMIT 1"  # noqa: S608  # ours
-    row = db.execute(sql, () if run is None else (run,)).fetchone()
-    return None if row is None else _row(row)
-
-
-def _row(row: tuple[Any, ...]) -> dict[str, Any]:
-    known = dict(zip(_RUN.split(", "), row, strict=True))
-    for name in ("arguments", "versions", "summary"):
-        known[name] = json.loads(known[name]) if known[name] else {}
-    return known
-
-
-def _curve(db: sqlite3.Connection, run: int) -> Curve | None:
-    begin, end = db.execute("SELECT min(second), max(second) FROM timeline WHERE run = ?", (run,)).fetchone()
-    return None if begin is None else curve(db.execute(_TIMELINE, (run,)), begin, end)
 
 
 def _host_sums(db: sqlite3.Connection, statuses: Counter[int]) -> Iterator[HostSum]:

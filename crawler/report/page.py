@@ -14,6 +14,7 @@ from crawler.meter.bottleneck import SHORT
 from crawler.report.markup import Markup, el, joined
 from crawler.report.parts import bars, ms, time
 from crawler.report.plots import drawn, plots
+from crawler.report.shown import shard_of
 from crawler.report.tables import failures, hosts, runs, settings, statuses
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from crawler.report.gather import Facts
     from crawler.report.markup import Child
+    from crawler.report.shown import Shown
 
 PLACE: Final = "crawler.report"
 
@@ -54,7 +56,7 @@ def page(facts: Facts, *, name: str, written_at: str) -> str:
         el("meta", http_equiv="Content-Security-Policy", content=_policy(scripts)),
         el("meta", name="referrer", content="no-referrer"),
         el("meta", name="color-scheme", content="light dark"),
-        el("title", f"{name}: report of run {facts.run['id']}"),
+        el("title", f"{name}: report of run {facts.shown.run['id']}"),
         el("style", Markup(styles)),
     )
     end = joined(*(el("script", Markup(script)) for script in scripts)) if facts.curve is not None else Markup("")
@@ -80,7 +82,7 @@ _SHORT: Final = {limit.value: short for limit, short in SHORT.items()}
 
 
 def _header(facts: Facts, name: str) -> Markup:
-    run = facts.run
+    run = facts.shown.run
     code = run["exit_code"]
     if code is None:
         state, means, kind = "no end yet", "It still runs, or it was killed; the same command again goes on", "warn"
@@ -89,19 +91,29 @@ def _header(facts: Facts, name: str) -> Markup:
         kind = "good" if code == 0 else "warn" if code in {ExitCode.STOPPED, ExitCode.INVALID} else "bad"
     if run["stop_reason"]:
         means += f" ({run['stop_reason']})"
-    began, ended = time(run["started_at"]), time(run["ended_at"])
-    when = f"{began} to {ended} UTC" if run["ended_at"] else f"since {began} UTC"
+    began, ended = time(facts.shown.began), time(facts.shown.ended)
+    when = f"{began} to {ended} UTC" if facts.shown.ended else f"since {began} UTC"
     return el(
         "header",
         el("div", el("h1", name), el("span", state, class_=f"pill {kind}"), class_="title"),
         el("p", means, f" · exit code {code}" if code is not None else "", class_="means"),
-        el("p", f"{run['arguments'].get('urls') or 'a list'} · run {run['id']} · {when}", class_="quiet"),
+        el("p", f"{run['arguments'].get('urls') or 'a list'} · {_who(facts.shown)} · {when}", class_="quiet"),
     )
+
+
+def _who(shown: Shown) -> str:
+    """Which run, or which runs of which parts."""
+    if not shown.parts:
+        return f"run {shown.run['id']}"
+    parts = {shard_of(part) for part in shown.parts}
+    each = f" in {counted(len(shown.parts), 'run')}" if len(shown.parts) > len(parts) else ""
+    end = "" if shown.run in shown.parts else f", brought together by run {shown.run['id']}"
+    return f"{counted(len(parts), 'part')} of {(shard_of(shown.parts[0]) or '').partition('/')[2]}{each}{end}"
 
 
 def _figures(facts: Facts) -> Markup:
     """The numbers that people look for first."""
-    sums, this = _sums(facts), facts.run["summary"].get("run", {})
+    sums, this = _sums(facts), facts.work
     latency = facts.curve.latency if facts.curve is not None else {}
     failed = sums["failed"] + sums["invalid"]
     tiles = [
@@ -145,7 +157,7 @@ def _equation(facts: Facts) -> Markup:
     left = f"{number(sums['lines'])} lines"
     if sums["followed"]:
         left += f" + {number(sums['followed'])} followed"
-    kept = facts.run["summary"].get("run", {}).get("kept")
+    kept = facts.work["kept"] if facts.work else 0
     return el(
         "section",
         el("h2", "What became of every line"),
@@ -159,7 +171,7 @@ def _equation(facts: Facts) -> Markup:
 
 
 def _why(facts: Facts) -> Markup | None:
-    found = facts.run["summary"].get("bottleneck")
+    found = facts.shown.bottleneck()
     if not found:
         return None
     shares = list(found["shares"].items())
@@ -175,5 +187,5 @@ def _why(facts: Facts) -> Markup | None:
 
 
 def _footer(facts: Facts, written_at: str) -> Markup:
-    versions = ", ".join(f"{name} {version}" for name, version in facts.run["versions"].items())
+    versions = ", ".join(f"{name} {version}" for name, version in facts.shown.run["versions"].items())
     return el("footer", f"Written {time(written_at)} UTC · {versions} · plots: uPlot 1.6.32 (MIT)")

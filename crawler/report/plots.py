@@ -30,7 +30,8 @@ def plots(facts: Facts) -> Markup | None:
         f"{counted(sums['refused'], 'call')} refused (429, 503 and the like)",
         counted(sums["rests"], "rest"),
     ]
-    each = f"A point is {counted(step, 'second')}. " if step > 1 else ""
+    each = "All parts together. " if facts.shown.parts else ""
+    each += f"A point is {counted(step, 'second')}. " if step > 1 else ""
     return joined(
         el("section", el("h2", "Calls per second"),
            el("p", f"{each}{', '.join(said)}.", class_="quiet"),

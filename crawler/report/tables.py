@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from crawler.amounts import counted, duration, number, size
 from crawler.report.markup import el
 from crawler.report.parts import bars, ms, time
+from crawler.report.shown import shard_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -84,7 +85,7 @@ def _host(host: HostSum) -> Markup:
 
 def runs(facts: Facts) -> Markup:
     more = facts.runs_in_all - len(facts.runs)
-    rows = (el("tr", *_run(run), class_="this" if run["id"] == facts.run["id"] else None) for run in facts.runs)
+    rows = (el("tr", *_run(run), class_="this" if run["id"] in facts.shown.ids else None) for run in facts.runs)
     titles = _titles("run", "began (UTC)", "calls", "time", "exit code", "stopped by")
     return el(
         "section",
@@ -96,7 +97,8 @@ def runs(facts: Facts) -> Markup:
 
 def _run(run: Mapping[str, Any]) -> Iterator[Markup]:
     this = run["summary"].get("run", {})
-    yield el("th", str(run["id"]), scope="row")
+    shard = shard_of(run)
+    yield el("th", f"{run['id']}, part {shard}" if shard else str(run["id"]), scope="row")
     yield el("td", time(run["started_at"]), class_="number")
     yield el("td", number(this["calls"]) if this else "", class_="number")
     yield el("td", duration(this["seconds"]) if this else "", class_="number")
@@ -105,7 +107,7 @@ def _run(run: Mapping[str, Any]) -> Iterator[Markup]:
 
 
 def settings(facts: Facts) -> Markup:
-    arguments = {name: value for name, value in facts.run["arguments"].items() if value is not None}
-    rows = [*arguments.items(), ("durability", facts.run["durability"])]
+    arguments = {name: value for name, value in facts.shown.run["arguments"].items() if value is not None}
+    rows = [*arguments.items(), ("durability", facts.shown.run["durability"])]
     pairs = (el("tr", el("th", name, scope="row"), el("td", el("code", str(value)))) for name, value in rows)
     return el("section", el("h2", "Settings"), el("table", *pairs, class_="pairs"))
