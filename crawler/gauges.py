@@ -53,7 +53,6 @@ def progress(run: Run, *, wall_s: float) -> Progress:
     if lines is not None and run.plan.shard.is_part:
         lines, is_estimate = (tally.own_lines, False) if tally.read_to_end else (lines // run.plan.shard.count, True)
     calls_per_s, bytes_per_s = meter.speeds(wall_s)
-    p50_ms, p95_ms = meter.percentiles_ms(wall_s, 0.5, 0.95)
     at = Progress(
         name=_name(run),
         ok=done[Outcome.OK],
@@ -65,8 +64,7 @@ def progress(run: Run, *, wall_s: float) -> Progress:
         calls_per_s=calls_per_s,
         bytes=tally.bytes,
         bytes_per_s=bytes_per_s,
-        p50_ms=p50_ms,
-        p95_ms=p95_ms,
+        latency=meter.latency_now(wall_s),
         in_flight=traffic.in_flight,
         limit=traffic.limit(run.plan.workers),
         retries=tally.retries,

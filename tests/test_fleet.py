@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,6 @@ from crawler.fleet.sums import Sums
 from crawler.fleet.verdicts import DEATHS, Verdict, judge, wait_s, worst
 from crawler.meter import Limit, Progress
 from crawler.meter import Verdict as Verdict_
-from crawler.meter.metrics import metrics_text
 from crawler.values import REDO, AtMost
 
 if TYPE_CHECKING:
@@ -135,39 +133,40 @@ def test_without_control_groups_they_are_those_of_the_process(tmp_path: Path) ->
     assert why.startswith("this process may use")
 
 
-def written(began_s: float, *, calls: int, ok: int, at_s: float = 200.0, left_s: float | None = None) -> Look:
-    at = Progress(name="l 1/2", ok=ok, total=50, is_estimate=False, calls=calls, bytes=10 * calls, in_flight=2, limit=3,
-                  left_s=left_s, why=Verdict_(limit=Limit.RATE, share=1.0, sentence=""))  # fmt: skip
-    text = metrics_text(
-        at, list_name='l "1/2"', began_s=began_s, wall_s=at_s, exit_code=None, rests=0, files=0, refused=0,
-        statuses={200: ok}, outcomes={"ok": ok, "timeout": 1, "invalid": 1, "duplicate": 2, "erased": 4},
-        latency={100: calls}, latency_ms=9,
-    )  # fmt: skip
-    return Look(metrics=text)
+def told(*, exit_code: int | None = None, **how: Any) -> Look:
+    why = Verdict_(limit=Limit.RATE, share=1.0, sentence="")
+    at = Progress(name="l 1/2", total=50, is_estimate=False, in_flight=2, limit=3, why=why, **how)
+    return Look(progress=at, exit_code=exit_code)
 
 
 def test_parts_add_up_to_one_progress() -> None:
-    sums = Sums("l", 2, wall_s=100.0)
-    stale = written(50.0, calls=999, ok=9, at_s=99.0)
-    early = sums.see([stale, Look()], now_s=0.0)
-    assert (early.calls, early.total, early.done) == (0, None, 0)
-    at = sums.see([written(150.0, calls=30, ok=20), written(151.0, calls=10, ok=7, left_s=9.0)], now_s=10.0)
-    assert (at.ok, at.failed, at.duplicate, at.total, at.is_estimate) == (27, 4, 4, 100, False)
-    assert (at.calls, at.calls_per_s, at.bytes, at.bytes_per_s) == (40, 4.0, 400, 40.0)
+    sums = Sums("l", 2)
+    first = told(ok=20, failed=2, calls=30, bytes=300, calls_per_s=3.0, bytes_per_s=30.0, latency={100: 3})
+    early = sums.see([first, Look()])
+    assert (early.calls, early.total, early.done, sums.knows_all) == (30, None, 22, False)
+    second = told(ok=7, duplicate=1, calls=10, bytes=90, calls_per_s=1.0, left_s=9.0, latency={100: 1, 200: 4})
+    at = sums.see([first, second])
+    assert sums.knows_all
+    assert (at.name, at.ok, at.failed, at.duplicate, at.total, at.is_estimate) == ("l", 27, 2, 1, 100, False)
+    assert (at.calls, at.calls_per_s, at.bytes, at.bytes_per_s) == (40, 4.0, 390, 30.0)
     assert (at.in_flight, at.limit, at.left_s) == (4, 6, 9.0)
-    assert at.p50_ms is not None
-    assert 50 <= at.p50_ms <= 100
+    assert at.latency == {100: 4, 200: 4}
     assert at.why is not None
     assert at.why.sentence == "In the way, of 2 of 2 parts: your rate"
 
 
 def test_a_part_that_was_started_again_goes_on_counting() -> None:
-    sums = Sums("l", 1, wall_s=100.0)
-    sums.see([written(150.0, calls=30, ok=20)], now_s=0.0)
-    sums.see([written(160.0, calls=5, ok=25)], now_s=1.0)
-    at = sums.see([written(160.0, calls=6, ok=26)], now_s=2.0)
-    assert (at.calls, at.ok) == (36, 26)
-    assert sums.see([Look(exit_code=0)], now_s=3.0).in_flight == 0
+    """Also where the next process had made more calls than the one before, before anybody looked."""
+    sums = Sums("l", 1)
+    sums.see([told(ok=20, calls=30, retries=2)])
+    for _ in range(2):  # it is started again after a while
+        sums.see([told(ok=21, calls=31, retries=2, exit_code=-9)])
+    at = sums.see([Look()])
+    assert (at.calls, at.ok, at.retries) == (31, 21, 2)
+    at = sums.see([told(ok=60, calls=50)])
+    assert (at.calls, at.ok, at.retries) == (81, 60, 2)
+    over = sums.see([told(ok=61, calls=51, exit_code=0)])
+    assert (over.calls, over.in_flight, over.why) == (82, 0, None)
 
 
 class Scripted:
@@ -197,7 +196,7 @@ def test_a_part_that_only_dies_is_left_and_one_that_gets_on_is_not(monkeypatch: 
     assert fleet.restarts == DEATHS - 1
     assert said[-1] == f"the whole list killed by signal 9, {DEATHS} times in a row: it is left"
 
-    lives = [replace(written(1.0, calls=0, ok=n), exit_code=-9) for n in range(2 * DEATHS)]
+    lives = [told(ok=n, exit_code=-9) for n in range(2 * DEATHS)]
     fleet = Fleet([Part(out=Path())], Scripted(*lives, Look(exit_code=8)), tell=said.append)
     assert asyncio.run(fleet.run()) == 8
     assert fleet.restarts == 2 * DEATHS

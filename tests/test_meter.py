@@ -241,8 +241,8 @@ def test_percent_speak_of_what_came_out_well(how: dict[str, Any], percent: int |
 
 def test_a_line_says_all_of_it() -> None:
     at = Progress(
-        name="list", ok=900, failed=9, duplicate=1, total=2000, calls_per_s=118.3, bytes_per_s=2.4e6, p50_ms=160,
-        p95_ms=2400, in_flight=18, limit=20, retries=1, resting=1200, left_s=250,
+        name="list", ok=900, failed=9, duplicate=1, total=2000, calls_per_s=118.3, bytes_per_s=2.4e6,
+        latency={160: 50, 2000: 41, 2500: 5, 3200: 4}, in_flight=18, limit=20, retries=1, resting=1200, left_s=250,
     )  # fmt: skip
     assert line(at) == (
         "910 done: 900 ok, 9 failed, 1 duplicate; 1,090 left of about 2,000; 45 % ok; 118 calls/s; 2.4 MB/s; "

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from crawler.bar.lines import lines_of
-from crawler.meter import Limit, Progress, Verdict
+from crawler.meter import BOUNDS_MS, Limit, Progress, Verdict
 from crawler.meter.bottleneck import Measured, sentence
-from crawler.meter.progress import as_json, from_json
+from crawler.meter.progress import IN_A_LOG, as_json, from_json, in_a_log, last_told
 
 AT = Progress(
     name="items", ok=31_204, failed=312, total=50_000, is_estimate=False, calls=31_600, calls_per_s=91.2,
-    bytes=640_000_000, bytes_per_s=1.9e6, p50_ms=181, p95_ms=477, in_flight=20, limit=20, retries=41, resting=3,
-    left_s=250,
+    bytes=640_000_000, bytes_per_s=1.9e6, latency={160: 290, 200: 400, 400: 106, 500: 200, 630: 4}, in_flight=20,
+    limit=20, retries=41, resting=3, left_s=250,
     why=Verdict(
         limit=Limit.LATENCY, share=1.0,
         sentence=sentence(Limit.LATENCY, Measured(ceiling=20, calls_per_s=91.2, p50_ms=181)),
@@ -46,13 +47,29 @@ def test_no_line_is_as_wide_as_the_window(at: Progress, columns: int) -> None:
         assert len(lines[0]) < columns
 
 
-@pytest.mark.parametrize("at", [AT, Progress(name="n")])
+@pytest.mark.parametrize("at", [AT, Progress(name="n"), replace(AT, latency=Counter(AT.latency))])
 def test_another_process_is_told_the_same(at: Progress) -> None:
     assert from_json(as_json(at)) == at
 
 
 def test_what_is_told_fits_into_a_pipe() -> None:
-    assert len(as_json(replace(AT, name="\U0001f40d" * 300))) < 4096  # PIPE_BUF of Linux: whole, or not at all
+    latency = dict.fromkeys(BOUNDS_MS, 1_000_000)
+    assert (
+        len(as_json(replace(AT, name="\U0001f40d" * 300, latency=latency))) < 4096
+    )  # PIPE_BUF of Linux: whole, or not at all
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        f"12:00 INFO: {in_a_log(replace(AT, ok=1))}\n12:01 INFO: {in_a_log(AT)}\n12:02 INFO: more\n",
+        f"00 INFO: {in_a_log(AT)}\n{IN_A_LOG}of the API's\n{IN_A_LOG}{{}}\n{IN_A_LOG}[1]\n{IN_A_LOG}1\n",
+        f"{in_a_log(AT)}\n{in_a_log(replace(AT, ok=1))}",  # whose end is still to come
+    ],
+)
+def test_the_last_that_a_log_tells(log: str) -> None:
+    assert last_told(log) == AT
+    assert last_told("12:02 INFO: nothing\n") is None
 
 
 def test_the_strip_shows_even_one_failure() -> None:

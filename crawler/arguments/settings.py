@@ -119,9 +119,10 @@ SETTINGS: Final = (
         "tried; 401 for what the arguments say does it at once; 0: never, they are answers as others are",
     ),
     row(
-        "APIFETCH_PROGRESS", choice("auto", "bar", "lines", "off"), default="auto", setting="APIFETCH_PROGRESS",
-        says="what shows how far a run is: a `bar` on the terminal, or `lines` in the log; `auto`: the bar where "
-        "the standard error output is a terminal and there is no LOG_FILE",
+        "APIFETCH_PROGRESS", choice("auto", "bar", "lines", "json", "off"), default="auto", setting="APIFETCH_PROGRESS",
+        says="what shows how far a run is: a `bar` on the terminal, or `lines` in the log; `json`: the lines are "
+        "`Progress: {...}`, for programs that read the log; `auto`: the bar where the standard error output is a "
+        "terminal and there is no LOG_FILE",
     ),
     row(
         "APIFETCH_PROGRESS_S", seconds(zero=False), default="30", setting="APIFETCH_PROGRESS_S",

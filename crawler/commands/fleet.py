@@ -113,11 +113,11 @@ class Command(ScrapyCommand):
         from crawler.fleet.verdicts import COMPLETE  # noqa: PLC0415
         from crawler.sources import list_name  # noqa: PLC0415
 
-        began_s, wall_s = time.monotonic(), time.time()
+        began_s = time.monotonic()
         whole = _whole(arguments, values, opts)
         engine = Processes(tell)
         parts = parts_of(whole, values, count) if count > 1 else [whole]
-        sums = Sums(list_name(values["APIFETCH_URLS"]), count, wall_s=wall_s)
+        sums = Sums(list_name(values["APIFETCH_URLS"]), count)
         fleet = Fleet(parts, engine, tell=_say, show=_watching(sums, values, self.settings))
         code = await _run(fleet)
         if count == 1:

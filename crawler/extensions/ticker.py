@@ -1,6 +1,6 @@
 """The run's clock: who looks at it every so often, and tells people and programs how it goes.
 
-On a terminal, and for `crawler.fetch`, the bar (crawler.bar), elsewhere a line now and then; metrics.prom in any case.
+On a terminal the bar (crawler.bar), elsewhere a line now and then; metrics.prom in any case, and a parent that asked.
 """
 
 from __future__ import annotations
@@ -19,16 +19,18 @@ from crawler import gauges
 from crawler.exceptions import StoreError
 from crawler.extensions.cpu import Cpu
 from crawler.extensions.told import ToldBar
-from crawler.meter.progress import line
+from crawler.meter.progress import in_a_log, line
 from crawler.store.exports import write_metrics
 from crawler.telling import wants_bar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from scrapy import Spider
     from scrapy.crawler import Crawler
     from scrapy.settings import BaseSettings
 
-    from crawler.meter import Bar
+    from crawler.meter import Bar, Progress
     from crawler.run import Run
 
 logger = logging.getLogger("apifetch")
@@ -38,11 +40,17 @@ LOOK_S: Final = 0.25
 
 
 class Ticker:
-    """Looks at the spider's run from its opening until the engine has stopped. line_s: 0 for no lines."""
+    """Looks at the spider's run from its opening until the engine has stopped.
 
-    def __init__(self, *, bar: Bar | None, line_s: float, metrics_s: float) -> None:
-        self._bar = bar
+    bars: who is shown each look. line_s: 0 for no lines; as_line: how they say it.
+    """
+
+    def __init__(
+        self, *, bars: Sequence[Bar], line_s: float, as_line: Callable[[Progress], str], metrics_s: float
+    ) -> None:
+        self._bars = bars
         self._line_s = line_s
+        self._as_line = as_line
         self._metrics_s = metrics_s
         self._run: Run | None = None
         self._ticking: asyncio.Task[None] | None = None
@@ -56,7 +64,12 @@ class Ticker:
             raise NotConfigured  # no list: this spider is none of ours
         bar, shows = _bar(settings), settings["APIFETCH_PROGRESS"]
         line_s = 0.0 if bar or shows == "off" else settings["APIFETCH_PROGRESS_S"]
-        ticker = cls(bar=bar, line_s=line_s, metrics_s=settings["APIFETCH_METRICS_S"])
+        ticker = cls(
+            bars=[each for each in (bar, ToldBar.asked_for()) if each is not None],
+            line_s=line_s,
+            as_line=in_a_log if shows == "json" else line,
+            metrics_s=settings["APIFETCH_METRICS_S"],
+        )
         crawler.signals.connect(ticker.spider_opened, signal=signals.spider_opened)
         crawler.signals.connect(ticker.spider_closed, signal=signals.spider_closed)
         crawler.signals.connect(ticker.engine_stopped, signal=signals.engine_stopped)
@@ -75,15 +88,20 @@ class Ticker:
             if not self._is_over:
                 moment = gauges.moment(run, cpu=self._cpu.share(), now_s=now_s)
                 run.meter.look(moment, now_s)
-            if self._bar is not None:
-                self._bar.show(gauges.progress(run, wall_s=time.time()))
-            elif self._line_s and now_s >= line_s and not self._is_over:
+            if self._bars:
+                self._show(run)
+            if self._line_s and now_s >= line_s and not self._is_over:
                 line_s = now_s + self._line_s
-                logger.info("%s", line(gauges.progress(run, wall_s=time.time())))
+                logger.info("%s", self._as_line(gauges.progress(run, wall_s=time.time())))
             if now_s >= metrics_s and not self._is_over:
                 metrics_s = now_s + self._metrics_s
                 self._write_metrics(run)
             await asyncio.sleep(LOOK_S)
+
+    def _show(self, run: Run) -> None:
+        at = gauges.progress(run, wall_s=time.time())
+        for bar in self._bars:
+            bar.show(at)
 
     def _write_metrics(self, run: Run) -> None:
         """A disk that refuses this will refuse a record too, which is reported."""
@@ -99,16 +117,14 @@ class Ticker:
     def engine_stopped(self) -> None:
         if self._ticking is not None:
             self._ticking.cancel()
-        if self._bar is not None:
-            if self._run is not None:  # what stays in a notebook is the end, also of a run of two looks
-                self._bar.show(gauges.progress(self._run, wall_s=time.time()))
-            self._bar.stop()
+        if self._run is not None:  # what stays in a notebook, and what a fleet adds up, is the end
+            self._show(self._run)
+        for bar in self._bars:
+            bar.stop()
 
 
 def _bar(settings: BaseSettings) -> Bar | None:
-    """Who shows it: the process that started this one, if it asked, or a terminal. None where lines will do."""
-    if told := ToldBar.asked_for():
-        return told
+    """A terminal's; None where lines will do."""
     logs_to_file = bool(settings.get("LOG_FILE"))
     if not wants_bar(settings["APIFETCH_PROGRESS"], sys.stderr, os.environ, logs_to_file=logs_to_file):
         return None

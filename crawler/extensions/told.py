@@ -1,4 +1,7 @@
-"""A bar that another process shows: `crawler.fetch` starts the crawl with a pipe, and gets each Progress as a line."""
+"""A parent that is told how far the run is: whoever starts a crawl with a pipe gets each Progress as a line.
+
+`crawler.fetch` shows it as a bar, `scrapy fleet` adds up those of its parts.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class ToldBar:
-    """Tells a pipe, and waits for nobody: what does not fit is left out, and the next one is newer."""
+    """A Bar, that tells a pipe, and waits for nobody: what does not fit is left out, and the next one is newer."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from crawler.meter import Progress
+
 LOST: Final = -9
 """The exit code of a part whose end nobody saw: of a server that is gone. As if it had been killed."""
 
@@ -47,12 +49,14 @@ class Look:
     """A part at one moment.
 
     exit_code: None while it runs; as of Popen, so that a signal is negative. stop_reason: that of its summary, once it
-    has ended. metrics: the text of its metrics.prom, None while there is none.
+    has ended. progress: what it told last of itself, None while it has said nothing. state: how it stands where it says
+    nothing, "" where that is not known.
     """
 
     exit_code: int | None = None
     stop_reason: str | None = None
-    metrics: str | None = None
+    progress: Progress | None = None
+    state: str = ""
 
 
 class Job(Protocol):

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from crawler.accounting import ExitCode
 from crawler.fleet.engine import Look
-from crawler.fleet.sums import records
 from crawler.fleet.verdicts import Verdict, judge, reason, wait_s, worst
 
 if TYPE_CHECKING:
@@ -113,7 +112,7 @@ class Fleet:
             self._end(member, seen.exit_code, seen.stop_reason)
 
     def _end(self, member: _Member, exit_code: int, stop_reason: str | None) -> None:
-        done = records(member.seen.metrics or "")
+        done = member.seen.progress.done if member.seen.progress is not None else 0
         member.deaths = member.deaths + 1 if done <= member.done else 1
         member.done = max(done, member.done)
         verdict = Verdict.END if self.is_stopping else judge(exit_code, stop_reason, deaths=member.deaths)

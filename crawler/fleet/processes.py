@@ -7,21 +7,21 @@ import json
 import re
 import sys
 from contextlib import suppress
+from io import FileIO
 from typing import TYPE_CHECKING, Any, Final
 
 from crawler.fleet.engine import Look
-from crawler.library.child import crawl_command, crawl_environment
-from crawler.store.exports import METRICS, SUMMARY
+from crawler.library.child import crawl_command, crawl_environment, progress_pipe
+from crawler.meter.progress import from_json
+from crawler.store.exports import SUMMARY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from crawler.fleet.engine import Part
+    from crawler.meter import Progress
 
 HOLDER: Final = "crawler.fleet.held"
-
-METRICS_S: Final = 1
-"""How often a part says how far it is: a third of a millisecond of CPU, each time."""
 
 _LEVEL: Final = re.compile(r"\] (DEBUG|INFO|WARNING|ERROR|CRITICAL): ")
 _FOR_THE_LOG: Final = frozenset({"DEBUG", "INFO"})
@@ -38,15 +38,16 @@ class Processes:
     async def start(self, part: Part) -> Process:
         # A part's own log says how it goes. What is not logged by a part comes here, where a bar or a line says it.
         shows = "lines" if part.shard.is_part and part.settings.get("APIFETCH_PROGRESS") != "off" else "off"
-        settings = {"APIFETCH_METRICS_S": METRICS_S, **part.settings, "APIFETCH_PROGRESS": shows}
-        command = crawl_command(part.arguments, settings, spider=part.spider)
+        command = crawl_command(part.arguments, {**part.settings, "APIFETCH_PROGRESS": shows}, spider=part.spider)
         held = [*command[:2], HOLDER, *command[2:]]  # python -m HOLDER scrapy crawl ...
-        process = await asyncio.create_subprocess_exec(
-            *held, env=crawl_environment(), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C comes to us, and is passed on once
-        )  # fmt: skip
-        return Process(part, process, self._hear)
+        environment = crawl_environment()
+        with progress_pipe(environment) as (told, tells):
+            process = await asyncio.create_subprocess_exec(
+                *held, env=environment, pass_fds=(tells,), stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+                start_new_session=True,  # Ctrl-C comes to us, and is passed on once
+            )  # fmt: skip
+        return Process(part, process, told, self._hear)
 
     def _hear(self, part: Part, line: str, level: str | None) -> None:
         """Say what matters of a part, once however many parts say the same, and all that is said of the whole."""
@@ -60,25 +61,25 @@ class Processes:
 
 
 class Process:
-    """A Job."""
+    """A Job. told: the pipe on which it says how far it is."""
 
     def __init__(
-        self, part: Part, process: asyncio.subprocess.Process, hear: Callable[[Part, str, str | None], None]
+        self, part: Part, process: asyncio.subprocess.Process, told: int, hear: Callable[[Part, str, str | None], None]
     ) -> None:
         self._part = part
         self._process = process
         self._hear = hear
-        self._listening = asyncio.gather(self._listen(), self._pass_on())
+        self._progress: Progress | None = None
+        self._listening = asyncio.gather(self._listen(), self._pass_on(), self._follow(FileIO(told)))
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
     async def look(self) -> Look:
-        metrics = self._read(METRICS)
         if self._process.returncode is None or not self._listening.done():
-            return Look(metrics=metrics)
-        return Look(exit_code=self._process.returncode, stop_reason=self._stop_reason(), metrics=metrics)
+            return Look(progress=self._progress)
+        return Look(exit_code=self._process.returncode, stop_reason=self._stop_reason(), progress=self._progress)
 
     async def stop(self, *, at_once: bool) -> None:
         with suppress(ProcessLookupError):
@@ -110,20 +111,21 @@ class Process:
         if begun:
             self._hear(self._part, begun.decode(errors="replace"), level)
 
+    async def _follow(self, told: FileIO) -> None:
+        """How far it says that it is, to its end."""
+        lines = asyncio.StreamReader()
+        await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), told)
+        async for line in lines:
+            self._progress = from_json(line)
+
     def _stop_reason(self) -> str | None:
         """What its summary says; None where it was ended before it could say so, or was not begun."""
         try:
-            summary: Any = json.loads(self._read(SUMMARY) or "null")
-        except ValueError:
+            summary: Any = json.loads((self._part.out / self._part.shard.file(SUMMARY)).read_bytes())
+        except (OSError, ValueError):
             return None
         is_own = isinstance(summary, dict) and summary.get("pid") == self.pid
         return summary.get("stop_reason") if is_own else None
-
-    def _read(self, name: str) -> str | None:
-        try:
-            return (self._part.out / self._part.shard.file(name)).read_text("utf-8")
-        except OSError:
-            return None
 
 
 def tell(line: str) -> None:

@@ -25,7 +25,7 @@ class Watching:
 
     def show(self, looks: Sequence[Look], *, is_stopping: bool) -> None:
         now_s = time.monotonic()
-        at = self._sums.see(looks, now_s=now_s, is_stopping=is_stopping)
+        at = self._sums.see(looks, is_stopping=is_stopping)
         if self._bar is not None:
             self._bar.show(at)
         elif self._line_s and at.limit and now_s >= self._next_s:

@@ -9,9 +9,15 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import crawler
+from crawler.meter.progress import TELL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def crawl_command(
@@ -44,3 +50,20 @@ def crawl_environment() -> dict[str, str]:
     return {
         "SCRAPY_SETTINGS_MODULE": "crawler.settings", **os.environ, "PYTHONPATH": os.pathsep.join(path),
     }  # fmt: skip
+
+
+@contextmanager
+def progress_pipe(environment: dict[str, str]) -> Iterator[tuple[int, int]]:
+    """A pipe on which a crawl with that environment tells how far it is, each Progress in a line.
+
+    Gives the end to read from, and the one to pass on to the crawl, which is closed here on leaving.
+    """
+    told, tells = os.pipe()
+    environment[TELL] = str(tells)
+    try:
+        yield told, tells
+    except BaseException:
+        os.close(told)
+        raise
+    finally:
+        os.close(tells)

@@ -8,17 +8,16 @@ import os
 import signal
 import subprocess
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from crawler.accounting import ExitCode
 from crawler.exceptions import ArgumentError, CrawlError
-from crawler.library.child import as_text, crawl_command, crawl_environment
+from crawler.library.child import as_text, crawl_command, crawl_environment, progress_pipe
 from crawler.library.listening import Listening, bar_for_people
 from crawler.library.results import Results, results
-from crawler.meter.progress import TELL
 from crawler.plan import output_directory
 from crawler.store.exports import SUMMARY
 from crawler.store.objects.address import is_object_store, local_name
@@ -92,7 +91,8 @@ def fetch(
         told = {name: opened.enter_context(_told(name, value)) for name, value in arguments.items()}
         told |= {"urls": path, "out": str(directory).replace("%", "%%") if url is None else url}
         bar = bar_for_people(progress, quiet=quiet)
-        code, last = _crawl(crawl_command(told, settings or {}, spider=spider), bar=bar, quiet=quiet)
+        shows = {} if bar is None else {"APIFETCH_PROGRESS": "off"}  # it would say in its log what the bar does
+        code, last = _crawl(crawl_command(told, {**(settings or {}), **shows}, spider=spider), bar=bar, quiet=quiet)
     if code < 0 or code in _NO_RESULT:
         raise CrawlError(code, _message(last) or f"the crawl ended with exit code {code}")
     summary = directory / _summary(told.get("shard"))
@@ -155,18 +155,12 @@ class _told:  # noqa: N801  # a context, used like a function
 def _crawl(command: list[str], *, bar: Bar | None, quiet: bool) -> tuple[int, list[str]]:
     """Run it. Returns its exit code, and the last lines it said."""
     environment = crawl_environment()
-    told, tells = os.pipe() if bar is not None else (None, None)
-    if tells is not None:
-        environment[TELL] = str(tells)
-    try:
+    with progress_pipe(environment) if bar is not None else nullcontext((None, None)) as (told, tells):
         process = subprocess.Popen(
             command, env=environment, pass_fds=() if tells is None else (tells,), bufsize=0,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C comes to us, and is passed on once
         )  # fmt: skip
-    finally:
-        if tells is not None:
-            os.close(tells)
     assert process.stdout is not None
     listening = Listening(process.stdout.fileno(), told, bar=bar, quiet=quiet)
     try:

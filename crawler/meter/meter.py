@@ -57,10 +57,9 @@ class Meter:
         """Give calls and bytes per second, now."""
         return self._recent.per_s(wall_s, window_s=SPEED_S, since_s=self.began_s)[1:]
 
-    def percentiles_ms(self, wall_s: float, *parts: float) -> list[float | None]:
-        """Give the latency that each part (0 to 1) of the calls did not exceed, now."""
-        latency = self._recent.latency(wall_s, window_s=SPEED_S)
-        return [quantile_ms(latency, part) for part in parts]
+    def latency_now(self, wall_s: float) -> dict[int, int]:
+        """The histogram of the latest calls."""
+        return dict(self._recent.latency(wall_s, window_s=SPEED_S))
 
     def left_s(self, left: int, wall_s: float) -> float | None:
         """Give the time that so many records will take; None while there is no speed."""

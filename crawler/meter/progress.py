@@ -1,13 +1,23 @@
-"""How far a run is: the numbers that the bar, the line and metrics.prom show, and the line itself."""
+"""How far a run is: the numbers that the bar, the line, metrics.prom and another process get, and how they are told.
+
+One snapshot, made in one place (crawler.gauges), whoever looks. Another process is told it as JSON: a parent by a pipe
+(crawler.extensions.told), one on another machine in the log, which is all that scrapyd shows. metrics.prom has no
+reader of ours: it is Prometheus', which wants counters and another histogram.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Final, Protocol
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from crawler.amounts import about, counted, milliseconds, per_second, size
 from crawler.meter.bottleneck import Limit, Verdict
+from crawler.meter.seconds import quantile_ms
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 TELL: Final = "APIFETCH_TELL_PROGRESS"
 """Environment variable that asks a crawl to tell its progress, line by line, to the pipe of that descriptor."""
@@ -23,6 +33,7 @@ class Progress:
     failed: calls that are not ok, and lines that are no call. duplicate: lines whose call stands elsewhere. total: all
     lines and pages; None when nobody knows. is_estimate: whether it may still change. limit: how many calls at once
     are allowed; in_flight: are made. resting: calls that wait to be tried again. left_s: time left, None: unknown.
+    latency: what the latest calls took, upper bound in ms -> calls; calls_per_s, bytes_per_s: of the same time.
     """
 
     name: str
@@ -35,8 +46,7 @@ class Progress:
     calls_per_s: float = 0.0
     bytes: int = 0
     bytes_per_s: float = 0.0
-    p50_ms: float | None = None
-    p95_ms: float | None = None
+    latency: Mapping[int, int] = field(default_factory=dict)
     in_flight: int = 0
     limit: int = 1
     retries: int = 0
@@ -44,6 +54,16 @@ class Progress:
     left_s: float | None = None
     why: Verdict | None = None
     is_stopping: bool = False
+
+    @property
+    def p50_ms(self) -> float | None:
+        """What half of the latest calls did not exceed; None without a call."""
+        return quantile_ms(self.latency, 0.5)
+
+    @property
+    def p95_ms(self) -> float | None:
+        """The same of 95 in 100."""
+        return quantile_ms(self.latency, 0.95)
 
     def with_time_left(self, seconds: float | None) -> Progress:
         """The same, with the time that is left."""
@@ -107,7 +127,7 @@ def line(at: Progress) -> str:
 
 def as_json(at: Progress) -> str:
     """Give the state in one line, for another process."""
-    return json.dumps(asdict(replace(at, name=at.name[:TOLD_NAME_CHARACTERS])))
+    return json.dumps(asdict(replace(at, name=at.name[:TOLD_NAME_CHARACTERS], latency=dict(at.latency))))
 
 
 def from_json(text: str | bytes) -> Progress:
@@ -115,4 +135,24 @@ def from_json(text: str | bytes) -> Progress:
     fields: dict[str, Any] = json.loads(text)
     why = fields.pop("why")
     verdict = None if why is None else Verdict(**why | {"limit": Limit(why["limit"])})
-    return Progress(**fields, why=verdict)
+    latency = {int(bound): count for bound, count in fields.pop("latency").items()}
+    return Progress(**fields, why=verdict, latency=latency)
+
+
+IN_A_LOG: Final = "Progress: "
+"""What stands before it in a log."""
+
+
+def in_a_log(at: Progress) -> str:
+    """The state in one line of a log, for a program: `last_told` reads it."""
+    return f"{IN_A_LOG}{as_json(at)}"
+
+
+def last_told(log: str) -> Progress | None:
+    """Give what the last whole line of a log tells that has it; None where there is none."""
+    for said in reversed(log[: log.rfind("\n") + 1].splitlines()):
+        _, mark, text = said.partition(IN_A_LOG)
+        if mark:
+            with suppress(ValueError, TypeError, KeyError, AttributeError):  # somebody else's words
+                return from_json(text)
+    return None
