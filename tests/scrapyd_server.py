@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import selectors
 import shutil
 import signal
 import socket
+import socketserver
 import subprocess
 import sys
 import time
 from base64 import b64encode
 from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any, Final
 from urllib.error import URLError
 from urllib.parse import urlencode
@@ -119,6 +122,49 @@ class Scrapyd:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+class Relay:
+    """A port that leads to another one. Cut, nobody is there, although what it led to goes on."""
+
+    def __init__(self, port: int) -> None:
+        self._leads_to = ("127.0.0.1", port)
+        self._address = ("127.0.0.1", 0)
+        self.join()
+        self._address = self._server.server_address[:2]  # type: ignore[assignment]
+        self.url = "http://{}:{}/".format(*self._address)
+
+    def join(self) -> None:
+        leads_to = self._leads_to
+
+        class Way(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                with (
+                    socket.create_connection(leads_to) as there,
+                    selectors.DefaultSelector() as ends,
+                    suppress(OSError),
+                ):
+                    ends.register(self.request, selectors.EVENT_READ, there)
+                    ends.register(there, selectors.EVENT_READ, self.request)
+                    while True:
+                        for ready, _ in ends.select():
+                            piece = ready.fileobj.recv(1 << 16)  # type: ignore[union-attr]
+                            if not piece:
+                                return
+                            ready.data.sendall(piece)
+
+        self._server = _Server(self._address, Way)
+        Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def cut(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+    block_on_close = False
 
 
 def deploy(scrapyd: Scrapyd, tree: Path, *, version: str = "1.0") -> dict[str, Any]:

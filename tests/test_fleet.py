@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,15 +12,19 @@ import pytest
 from crawler.exceptions import ArgumentError
 from crawler.fleet import Fleet, Look, Part, gathering, parts_of
 from crawler.fleet.cores import cores
-from crawler.fleet.shares import most_parts, shares
+from crawler.fleet.shares import SHARED, count_of, most_parts, rate_of_each, shares
 from crawler.fleet.sums import Sums
 from crawler.fleet.verdicts import DEATHS, Verdict, judge, wait_s, worst
 from crawler.meter import Limit, Progress
 from crawler.meter import Verdict as Verdict_
+from crawler.pacing import RATE
 from crawler.values import REDO, AtMost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+BODIES = SHARED["bodies"]
 
 
 def values(**said: Any) -> Mapping[str, Any]:
@@ -29,6 +34,9 @@ def values(**said: Any) -> Mapping[str, Any]:
         "APIFETCH_MAX_CALLS": said.get("max_calls"),
         "APIFETCH_REDO": REDO.parse(said.get("redo", "retryable")),
         "APIFETCH_WORKERS_MAX": said.get("workers_max", 1000),
+        "APIFETCH_BODIES_IN_FLIGHT_BYTES": said.get("bodies", 2**28),
+        "APIFETCH_RATE": RATE.parse(said["rate"]) if "rate" in said else None,
+        "APIFETCH_SHARED_RATE": said.get("shared_rate", "on"),
     }
 
 
@@ -49,7 +57,7 @@ def test_each_part_is_told_the_same_but_for_its_part_and_its_shares() -> None:
     alike = {"urls": "l.txt", "rate": "5/s", "redo": "all", "out": "out/a%%b"}
     assert first.arguments == alike | {"shard": "1/2", "workers": "11", "per_host": "4", "max_calls": "3"}
     assert second.arguments == alike | {"shard": "2/2", "workers": "10", "per_host": "3", "max_calls": "2"}
-    assert first.settings == second.settings == {"LOG_LEVEL": "DEBUG"}
+    assert first.settings == second.settings == {"LOG_LEVEL": "DEBUG", BODIES: str(2**27)}
     assert [str(first), str(second), str(WHOLE)] == ["part 1/2", "part 2/2", "the whole list"]
 
 
@@ -57,6 +65,17 @@ def test_workers_that_are_found_are_found_within_a_share_of_the_most() -> None:
     parts = parts_of(WHOLE, values(workers=AtMost(101), workers_max=101), 2)
     assert [part.arguments["workers"] for part in parts] == ["auto", "auto"]
     assert [part.settings["APIFETCH_WORKERS_MAX"] for part in parts] == ["51", "50"]
+
+
+def test_parts_that_do_not_keep_to_a_rate_together_have_a_share_of_it() -> None:
+    whole = replace(
+        WHOLE, arguments={"urls": "l.txt"}, settings={"APIFETCH_RATE": "5/s", "APIFETCH_SHARED_RATE": "off"}
+    )
+    together = parts_of(whole, values(rate="5/s"), 2)
+    assert ["rate" in part.arguments for part in together] == [False, False]
+    apart = parts_of(whole, values(rate="5/s", shared_rate="off"), 2)
+    assert [part.arguments["rate"] for part in apart] == ["2/1s", "2/1s"]
+    assert all("APIFETCH_RATE" not in part.settings for part in apart)
 
 
 def test_what_has_changed_is_not_told_in_parts() -> None:
@@ -74,11 +93,35 @@ def test_parts_are_brought_together_without_a_call_that_was_made() -> None:
     [
         ({"workers": 3}, (3, "per_host")),  # where it is not said it is as workers
         ({"workers": 8, "per_host": 9, "max_calls": 2}, (2, "max_calls")),
-        ({"workers": AtMost(4), "per_host": 4, "workers_max": 4}, (4, "per_host")),
+        ({"workers": AtMost(4), "per_host": 40, "workers_max": 4}, (4, "APIFETCH_WORKERS_MAX")),
+        ({"bodies": 3 * 2**20 + 5}, (3, "APIFETCH_BODIES_IN_FLIGHT_BYTES")),
     ],
 )
 def test_there_are_no_more_processes_than_can_have_a_share(said: dict[str, Any], most: tuple[int, str]) -> None:
     assert most_parts(values(**said)) == most
+
+
+@pytest.mark.parametrize(
+    ("rate", "count", "each"),
+    [("10/s", 3, "3/1s"), ("1/s", 3, "1/3s"), ("5/s,10000/d", 2, "2/1s,5000/86400s"), ("2/m", 3, "1/90s")],
+)
+def test_shares_of_a_rate_are_together_no_more_than_it(rate: str, count: int, each: str) -> None:
+    assert rate_of_each(RATE.parse(rate), count) == each
+    RATE.parse(each)
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [("auto", (2, "two")), ("3", (3, "as you said")), ("5", (4, "so that each has its share of per_host"))],
+)
+def test_how_many_parts_there_are(said: str, found: tuple[int, str]) -> None:
+    assert count_of(said, values(workers=4), (2, "two")) == found
+
+
+@pytest.mark.parametrize("said", ["0", "-1", "ten", "10001", "\u0663", ""])
+def test_what_is_no_number_of_parts(said: str) -> None:
+    with pytest.raises(ArgumentError, match="expected auto, or a whole number from 1 to 10,000"):
+        count_of(said, values(), (2, "two"))
 
 
 @pytest.mark.parametrize(
@@ -90,6 +133,7 @@ def test_there_are_no_more_processes_than_can_have_a_share(said: dict[str, Any],
         (75, "shutdown", 1, Verdict.AGAIN),  # somebody sent it a signal
         (75, None, 1, Verdict.AGAIN),  # or two
         (75, "max_calls", 1, Verdict.END),
+        (75, "fail_early", 1, Verdict.STOP_ALL),
         (8, None, 1, Verdict.END),
         (1, None, 1, Verdict.END),
         (2, None, 1, Verdict.STOP_ALL),

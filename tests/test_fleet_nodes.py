@@ -8,10 +8,9 @@ import pytest
 
 from crawler.exceptions import ArgumentError
 from crawler.fleet.elsewhere import check_paths, is_here, where
-from crawler.fleet.nodes import GONE, End, Node, choose, end_of, rate_of_each
+from crawler.fleet.nodes import GONE, End, Node, choose, end_of
 from crawler.fleet.server import Server
 from crawler.items import Shard
-from crawler.pacing import RATE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,15 +47,6 @@ LOG = """\
 )  # fmt: skip
 def test_the_end_that_a_log_tells_of(log: str, end: End | None) -> None:
     assert end_of(log) == end
-
-
-@pytest.mark.parametrize(
-    ("rate", "machines", "each"),
-    [("10/s", 3, "3/1s"), ("1/s", 3, "1/3s"), ("5/s,10000/d", 2, "2/1s,5000/86400s"), ("2/m", 3, "1/90s")],
-)
-def test_machines_together_keep_to_a_rate(rate: str, machines: int, each: str) -> None:
-    assert rate_of_each(RATE.parse(rate), machines) == each
-    RATE.parse(each)
 
 
 @pytest.mark.parametrize("url", ["a:6800", "ftp://a", "http://", "http://a:port", "http://a/?x=1"])

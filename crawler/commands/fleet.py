@@ -17,9 +17,10 @@ from scrapy.exceptions import UsageError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-    from crawler.fleet import Fleet, Part
+    from crawler.fleet import Engine, Fleet, Part
+    from crawler.fleet.closing import Sum
     from crawler.fleet.sums import Sums
     from crawler.fleet.watching import Watching
 
@@ -70,11 +71,8 @@ class Command(ScrapyCommand):
             arguments["urls"] = args[0]
         try:
             values = self._checked(arguments, opts)
-            if opts.scrapyd:
-                self.exitcode = asyncio.run(self._fetch_elsewhere(arguments, values, opts))
-                return
-            count = _processes(opts.processes, values)
-            self.exitcode = asyncio.run(self._fetch(arguments, values, count, opts))
+            fetch = self._fetch_elsewhere if opts.scrapyd else self._fetch
+            self.exitcode = asyncio.run(fetch(arguments, values, opts))
         except ApiFetchError as exc:
             _say(str(exc))
             self.exitcode = 2
@@ -102,74 +100,94 @@ class Command(ScrapyCommand):
             check_list(values["APIFETCH_URLS"], shape_of(values))
         return values
 
-    async def _fetch(
-        self, arguments: Mapping[str, str], values: Mapping[str, Any], count: int, opts: argparse.Namespace
-    ) -> int:
+    async def _fetch(self, arguments: Mapping[str, str], values: Mapping[str, Any], opts: argparse.Namespace) -> int:
         """Run the parts, then the whole; returns the exit code."""
-        from crawler.fleet import Fleet, gathering, parts_of  # noqa: PLC0415
-        from crawler.fleet.closing import Sum, note  # noqa: PLC0415
+        from crawler.amounts import counted  # noqa: PLC0415
+        from crawler.fleet import parts_of  # noqa: PLC0415
+        from crawler.fleet.cores import cores  # noqa: PLC0415
         from crawler.fleet.processes import Processes, tell  # noqa: PLC0415
-        from crawler.fleet.sums import Sums  # noqa: PLC0415
+        from crawler.fleet.shares import count_of  # noqa: PLC0415
         from crawler.fleet.verdicts import COMPLETE  # noqa: PLC0415
-        from crawler.sources import list_name  # noqa: PLC0415
 
-        began_s = time.monotonic()
+        useful, reason = cores()
+        count, why = count_of(opts.processes, values, (useful, reason))
+        more = f"; more than {useful} gain nothing, since {reason}" if count > useful else ""
+        _say(f"{counted(count, 'process', 'processes')}: {why}{more}")
         whole = _whole(arguments, values, opts)
-        engine = Processes(tell)
         parts = parts_of(whole, values, count) if count > 1 else [whole]
-        sums = Sums(list_name(values["APIFETCH_URLS"]), count)
-        fleet = Fleet(parts, engine, tell=_say, show=_watching(sums, values, self.settings))
-        code = await _run(fleet)
+        code, done = await self._follow(parts, Processes(tell), values)
         if count == 1:
             return code
-        done = Sum(
-            processes=count, seconds=round(time.monotonic() - began_s, 3), calls=sums.calls, restarts=fleet.restarts
-        )
         if code not in COMPLETE:
             _say(f"{done}. {whole.where} is in parts; the same command again goes on")
             return code
-        _say("all parts are complete, and are brought together")
-        code = await _run(Fleet([gathering(whole)], engine, tell=_say))
-        if code in COMPLETE:
-            note(whole, done)
-            _say(f"{done}")
-        return code
+        return await _bring_together(whole, done)
 
     async def _fetch_elsewhere(
         self, arguments: Mapping[str, str], values: Mapping[str, Any], opts: argparse.Namespace
     ) -> int:
         """The same by jobs of scrapyds; brought together where all of them wrote to this machine."""
+        from crawler.amounts import counted  # noqa: PLC0415
         from crawler.fleet import Fleet, gathering, parts_of  # noqa: PLC0415
-        from crawler.fleet.elsewhere import check_paths, count_of, is_here, share_rate, where  # noqa: PLC0415
-        from crawler.fleet.processes import Processes, tell  # noqa: PLC0415
+        from crawler.fleet.elsewhere import check_paths, is_here, share_rate, where  # noqa: PLC0415
         from crawler.fleet.scrapyds import Scrapyds  # noqa: PLC0415
         from crawler.fleet.server import Server  # noqa: PLC0415
+        from crawler.fleet.shares import count_of  # noqa: PLC0415
         from crawler.fleet.verdicts import COMPLETE  # noqa: PLC0415
         from crawler.fleet.watched import agree  # noqa: PLC0415
 
         whole = _whole(arguments, values, opts)
         check_paths(arguments, values, whole.settings)
         servers = [Server(url, environ=os.environ) for url in opts.scrapyd]
-        count = count_of(opts.processes, values, servers)
+        count, why = count_of(opts.processes, values, (len(servers), "one a server"))
         parts = parts_of(whole, values, count) if count > 1 else [whole]
         version = agree(servers, opts.project, opts.spider, _say)
+        _say(f"{counted(count, 'part')}: {why}")
         async with Scrapyds(servers, project=opts.project, version=version, tell=_say) as engine:
             parts = [share_rate(part, values, servers) for part in parts]
-            code = await _run(Fleet(parts, engine, tell=_say))
+            code, done = await self._follow(parts, engine, values)
             if code in COMPLETE and count > 1 and whole.url is not None:  # which every server can reach
                 _say("all parts are complete, and are brought together")
                 code = await _run(Fleet([gathering(whole)], engine, tell=_say))
         if code not in COMPLETE:
-            _say("not all is done; the same command again goes on")
-        elif whole.url is not None:
-            _say(f"the results are in {whole.url}")
-        elif count > 1 and is_here(engine.ends):
-            _say("all parts are complete, and are brought together")
-            return await _run(Fleet([gathering(whole)], Processes(tell), tell=_say))
+            _say(f"{done}. Not all is done; the same command again goes on")
+        elif count > 1 and whole.url is None and is_here(engine.ends):
+            return await _bring_together(whole, done)
         else:
-            for line in where(engine.ends):
+            ends = where(engine.ends) if whole.url is None else [f"the results are in {whole.url}"]
+            for line in (str(done), *ends):
                 _say(line)
         return code
+
+    async def _follow(self, parts: Sequence[Part], engine: Engine, values: Mapping[str, Any]) -> tuple[int, Sum]:
+        """See all parts to their ends, in sight; returns the worst exit code, and what they did."""
+        from crawler.fleet import Fleet  # noqa: PLC0415
+        from crawler.fleet.closing import Sum  # noqa: PLC0415
+        from crawler.fleet.sums import Sums  # noqa: PLC0415
+        from crawler.sources import list_name  # noqa: PLC0415
+
+        began_s = time.monotonic()
+        sums = Sums(list_name(values["APIFETCH_URLS"]), len(parts))
+        fleet = Fleet(parts, engine, tell=_say, show=_watching(sums, values, self.settings))
+        code = await _run(fleet)
+        calls = sums.calls if sums.knows_all else None
+        seconds = round(time.monotonic() - began_s, 3)
+        return code, Sum(processes=len(parts), seconds=seconds, calls=calls, restarts=fleet.restarts)
+
+
+async def _bring_together(whole: Part, done: Sum) -> int:
+    """Make one directory of complete parts; returns the exit code of the whole."""
+    from crawler.fleet import Fleet, gathering  # noqa: PLC0415
+    from crawler.fleet.closing import note  # noqa: PLC0415
+    from crawler.fleet.processes import Processes, tell  # noqa: PLC0415
+    from crawler.fleet.verdicts import COMPLETE  # noqa: PLC0415
+
+    _say("all parts are complete, and are brought together")
+    code = await _run(Fleet([gathering(whole)], Processes(tell), tell=_say))
+    if code in COMPLETE:
+        note(whole, done)
+        _say(f"{done}")
+    return code
 
 
 def _whole(arguments: Mapping[str, str], values: Mapping[str, Any], opts: argparse.Namespace) -> Part:
@@ -187,29 +205,6 @@ def _whole(arguments: Mapping[str, str], values: Mapping[str, Any], opts: argpar
 def _say(line: str) -> None:
     sys.stderr.write(f"scrapy fleet: {line}\n")
     sys.stderr.flush()
-
-
-def _processes(said: str, values: Mapping[str, Any]) -> int:
-    """How many, at least one, and no more than can have a worker each. Raises ArgumentError."""
-    from crawler.exceptions import ArgumentError  # noqa: PLC0415
-    from crawler.fleet.cores import cores  # noqa: PLC0415
-    from crawler.fleet.shares import most_parts  # noqa: PLC0415
-    from crawler.values.parts import MOST  # noqa: PLC0415
-
-    if said == "auto":
-        count, why = cores()
-    elif said.isascii() and said.isdigit() and 1 <= int(said) <= MOST:
-        count, why = int(said), "as you said"
-        useful, reason = cores()
-        if count > useful:
-            why += f"; more than {useful} gain nothing, since {reason}"
-    else:
-        raise ArgumentError("--processes", said, f"auto, or a whole number from 1 to {MOST:,}")
-    most = most_parts(values)
-    if most is not None and count > most[0]:
-        count, why = most[0], f"since {most[1]} is {most[0]:,} for all of them"
-    _say(f"{count} {'process' if count == 1 else 'processes'}: {why}")
-    return count
 
 
 def _watching(sums: Sums, values: Mapping[str, Any], settings: Any) -> Watching:

@@ -119,6 +119,8 @@ class Ticker:
             self._ticking.cancel()
         if self._run is not None:  # what stays in a notebook, and what a fleet adds up, is the end
             self._show(self._run)
+            if self._line_s and self._as_line is in_a_log:
+                logger.info("%s", in_a_log(gauges.progress(self._run, wall_s=time.time())))
         for bar in self._bars:
             bar.stop()
 

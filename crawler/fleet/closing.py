@@ -17,17 +17,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sum:
-    """A fleet's own work: calls with retries, and how often a part that died was started again."""
+    """A fleet's own work: calls with retries, and how often a part that died was started again.
+
+    calls: None where parts did not say.
+    """
 
     processes: int
     seconds: float
-    calls: int
+    calls: int | None
     restarts: int
 
     def __str__(self) -> str:
-        speed = per_second(self.calls / self.seconds) if self.seconds else "0"
-        text = f"{counted(self.calls, 'call')} by {counted(self.processes, 'process', 'processes')}"
-        text += f" in {duration(self.seconds)} ({speed} per second)"
+        text = f"{counted(self.processes, 'process', 'processes')} in {duration(self.seconds)}"
+        if self.calls is not None:
+            speed = per_second(self.calls / self.seconds) if self.seconds else "0"
+            text = f"{counted(self.calls, 'call')} by {text} ({speed} per second)"
         return f"{text}; {counted(self.restarts, 'part')} started again" if self.restarts else text
 
 

@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from crawler.exceptions import ArgumentError
-from crawler.fleet.nodes import rate_of_each
-from crawler.fleet.shares import most_parts
+from crawler.fleet.shares import rate_of_each
 from crawler.store.exports import RUN_LOG
-from crawler.values.parts import MOST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -43,19 +41,10 @@ def check_paths(arguments: Mapping[str, str], values: Mapping[str, Any], setting
         raise ArgumentError("LOG_LEVEL", level, "INFO or DEBUG: jobs on other machines are followed by their logs")
 
 
-def count_of(said: str, values: Mapping[str, Any], servers: Sequence[Server]) -> int:
-    """How many parts, at least one, and no more than can have a worker each. Raises ArgumentError."""
-    count = len(servers) if said == "auto" else int(said) if said.isascii() and said.isdigit() else 0
-    if not 1 <= count <= MOST:
-        raise ArgumentError("--processes", said, f"auto, which is one a server, or a whole number from 1 to {MOST:,}")
-    most = most_parts(values)
-    return count if most is None else min(count, most[0])
-
-
 def share_rate(part: Part, values: Mapping[str, Any], servers: Sequence[Server]) -> Part:
     """Give a part its machine's share of the rate: only runs on one machine keep to one together."""
     machines, rate = len({server.host for server in servers}), values["APIFETCH_RATE"]
-    if rate is None or machines == 1:
+    if rate is None or machines == 1 or values["APIFETCH_SHARED_RATE"] == "off":  # which every part has its share of
         return part
     settings = {name: said for name, said in part.settings.items() if name != "APIFETCH_RATE"}
     return replace(part, arguments={**part.arguments, "rate": rate_of_each(rate, machines)}, settings=settings)

@@ -49,14 +49,12 @@ class Look:
     """A part at one moment.
 
     exit_code: None while it runs; as of Popen, so that a signal is negative. stop_reason: that of its summary, once it
-    has ended. progress: what it told last of itself, None while it has said nothing. state: how it stands where it says
-    nothing, "" where that is not known.
+    has ended. progress: what it told last of itself, None while it has said nothing.
     """
 
     exit_code: int | None = None
     stop_reason: str | None = None
     progress: Progress | None = None
-    state: str = ""
 
 
 class Job(Protocol):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -11,7 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from crawler.items import Shard
-    from crawler.pacing.rate import Rate
 
 GONE: Final = 3
 """Questions in a row without an answer after which a server is gone: one or two are a restart, or a lost packet."""
@@ -65,13 +63,3 @@ def end_of(log: str) -> End | None:
     if found is None:
         return None
     return End(found["line"], int(found["code"]), found["reason"], found["out"])
-
-
-def rate_of_each(rate: Rate, machines: int) -> str:
-    """Give the rate for each of several machines, which know nothing of each other: together never more than *rate*."""
-    said = []
-    for quota in rate.quotas:
-        calls = quota.calls // machines
-        window_s = quota.window_s if calls else math.ceil(quota.window_s * machines / quota.calls)
-        said.append(f"{max(1, calls)}/{window_s}s")
-    return ",".join(said)

@@ -25,7 +25,7 @@ def parts_of(whole: Part, values: Mapping[str, Any], count: int) -> list[Part]:
     parts = []
     for number, (arguments, settings) in enumerate(divide(values, count), 1):
         shard = Shard(number, count)
-        alike = _alike(whole, *SHARED)
+        alike = _alike(whole, *SHARED, *arguments)
         parts.append(
             replace(
                 alike,
@@ -43,7 +43,7 @@ def gathering(whole: Part) -> Part:
     return replace(alike, arguments={**alike.arguments, "redo": "none"})
 
 
-_SETTINGS: Final = {**SHARED, "redo": "APIFETCH_REDO", "out": "APIFETCH_OUT"}
+_SETTINGS: Final = {**SHARED, "rate": "APIFETCH_RATE", "redo": "APIFETCH_REDO", "out": "APIFETCH_OUT"}
 
 
 def _alike(whole: Part, *names: str) -> Part:

@@ -9,6 +9,7 @@ import asyncio
 import secrets
 import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Self
 
 from crawler.accounting import ExitCode
@@ -16,7 +17,8 @@ from crawler.fleet.engine import LOST, Look
 from crawler.fleet.nodes import End, choose, end_of
 from crawler.fleet.server import NoAnswerError, RefusedError
 from crawler.fleet.verdicts import COMPLETE, SIGNAL
-from crawler.fleet.watched import POLL_S, Watched
+from crawler.fleet.watched import POLL_S, Watched, orphan
+from crawler.meter.progress import last_told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from crawler.fleet.engine import Part
     from crawler.fleet.server import Server, Tail
     from crawler.items import Shard
+    from crawler.meter import Progress
 
 ALONE_S: Final = 600.0
 """How long a part whose server is gone waits for it when no other one is there: then it is more likely our network."""
@@ -34,6 +37,9 @@ HELD_S: Final = 5.0
 
 SILENT_S: Final = 120.0
 """A job that its scrapyd has forgotten is dead when its log has not grown for so long: it says how it is every 30 s."""
+
+TOLD_S: Final = 5.0
+"""How often a job says in its log how far it is, and how often it is read: half a kilobyte, so 8 MB a day."""
 
 SHOWN_LINES: Final = 5
 """Of the log of a job that went wrong."""
@@ -93,7 +99,9 @@ class Scrapyds:
     def fields(self, part: Part) -> list[tuple[str, str]]:
         """What schedule.json is told of a part."""
         version = [("_version", self._version)] if self._version else []
-        settings = [("setting", f"{name}={said}") for name, said in part.settings.items()]
+        tells = "off" if part.settings.get("APIFETCH_PROGRESS") == "off" else "json"  # its log is all that is served
+        told = {**part.settings, "APIFETCH_PROGRESS": tells, "APIFETCH_PROGRESS_S": str(TOLD_S)}
+        settings = [("setting", f"{name}={said}") for name, said in told.items()]
         return [*part.arguments.items(), *settings, *version]
 
 
@@ -108,9 +116,14 @@ class ScrapydJob:
         self._stops = 0
         self._cancelled = 0
         self._is_held_said = False
+        self._progress: Progress | None = None
+        self._state: str | None = None
+        self._read_s = 0.0
 
     async def look(self) -> Look:
-        return self.following.result() if self.following.done() else Look()
+        if self.following.done():
+            return replace(self.following.result(), progress=self._progress)
+        return Look(progress=self._progress)
 
     async def stop(self, *, at_once: bool) -> None:
         self._stops = 2 if at_once else max(self._stops, 1)
@@ -149,7 +162,7 @@ class ScrapydJob:
         try:
             await asyncio.to_thread(watched.server.schedule, self._engine.project, self._part.spider, job, fields)
         except NoAnswerError:
-            watched.left.add(job)  # it may have heard us
+            watched.left[job] = self._part  # it may have heard us
             return None
         self._engine.tell(f"{self._part}: job {job} on {watched.server.shown}")
         since, unknown, alone_s = watched.asked, 0, time.monotonic() + ALONE_S
@@ -167,11 +180,24 @@ class ScrapydJob:
             state = watched.jobs.get(job)
             if state == "finished":
                 return await self._end(watched, job)
+            await self._see(watched, job, state)
             unknown = 0 if state is not None else unknown + 1
             if unknown > 1:  # once, between the queue and its start
                 if self._stops:
                     return await self._end(watched, job)
                 return await self._follow_orphan(watched, job)
+
+    async def _see(self, watched: Watched, job: str, state: str | None) -> None:
+        """Say whether it waits, and learn from its log now and then how far it is."""
+        before, self._state = self._state, state
+        if state == "pending" != before:
+            self._engine.tell(f"{self._part}: it waits for its turn on {watched.server.shown}")
+        elif state == "running" and before == "pending":
+            self._engine.tell(f"{self._part}: it has begun on {watched.server.shown}")
+        if state == "running" and time.monotonic() >= self._read_s:
+            self._read_s = time.monotonic() + TOLD_S
+            with suppress(NoAnswerError):  # which the questions for its jobs find out
+                await self._tail(watched, job)
 
     async def _cancel(self, watched: Watched, job: str) -> None:
         if self._cancelled >= self._stops:
@@ -198,7 +224,7 @@ class ScrapydJob:
             if time.monotonic() > silent_s or watched.node.is_gone:
                 return self._leave(watched, job)
             await asyncio.sleep(POLL_S)
-        self._engine.tell(f"{self._part}: its process on {watched.server.shown} cannot be cancelled, and goes on")
+        self._engine.tell(f"{self._part}: {orphan(watched.server, job)}")
         return self._lose()
 
     async def _end(self, watched: Watched, job: str) -> Look:
@@ -223,15 +249,22 @@ class ScrapydJob:
             for line in tail.text.splitlines()[-SHOWN_LINES:]:
                 self._engine.tell(line)
         self._engine.ends[self._part.shard] = (watched.server, end)
+        if end.exit_code != ExitCode.OTHER_RUN:
+            self._engine.tell(f"{self._part}: ended on {watched.server.shown} with exit code {end.exit_code}")
         return Look(exit_code=end.exit_code, stop_reason=end.stop_reason)
 
     async def _tail(self, watched: Watched, job: str) -> Tail | None:
-        return await asyncio.to_thread(watched.server.tail, self._engine.project, self._part.spider, job)
+        tail = await asyncio.to_thread(watched.server.tail, self._engine.project, self._part.spider, job)
+        if tail is not None:
+            self._progress = last_told(tail.text) or self._progress
+        return tail
 
     def _leave(self, watched: Watched, job: str) -> Look:
         """Give up a job whose server is gone."""
-        watched.left.add(job)
-        if not self._stops:
+        watched.left[job] = self._part
+        if self._stops:
+            self._engine.tell(f"{self._part}: {watched.server.shown} does not answer; job {job} may go on there")
+        else:
             self._engine.tell(
                 f"{self._part} was on {watched.server.shown}: another job takes it, which repeats what was done there "
                 f"unless it finds it in {self._part.where}"

@@ -22,6 +22,9 @@ COMPLETE: Final = frozenset({ExitCode.DONE, ExitCode.NO_ANSWER, ExitCode.NOT_OK,
 HOPELESS: Final = frozenset({ExitCode.USAGE, ExitCode.DISK, ExitCode.CREDENTIALS})
 """What all parts would come to: they have the same arguments, disk and credentials."""
 
+EARLY: Final = "fail_early"
+"""The reason of a run whose first calls all failed alike: what one part finds out, the others need not."""
+
 SIGNAL: Final = "shutdown"
 """Scrapy's reason of a run that was sent a signal."""
 
@@ -45,7 +48,7 @@ def judge(exit_code: int, stop_reason: str | None, *, deaths: int) -> Verdict:
     died = died or (exit_code == ExitCode.STOPPED and stop_reason in {None, SIGNAL})
     if died:
         return Verdict.AGAIN if deaths < DEATHS else Verdict.END
-    return Verdict.STOP_ALL if exit_code in HOPELESS else Verdict.END
+    return Verdict.STOP_ALL if exit_code in HOPELESS or stop_reason == EARLY else Verdict.END
 
 
 def wait_s(deaths: int) -> float:

@@ -6,12 +6,13 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from crawler.exceptions import ArgumentError
-from crawler.fleet.nodes import Node
+from crawler.fleet.nodes import Node, end_of
 from crawler.fleet.server import NoAnswerError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from crawler.fleet.engine import Part
     from crawler.fleet.server import Server
 
 POLL_S: Final = 1.0
@@ -56,7 +57,7 @@ class Watched:
         self.jobs: dict[str, str] = {}
         self.asked = 0
         self.answered = 0
-        self.left: set[str] = set()
+        self.left: dict[str, Part] = {}
         """Jobs that others do now: to be cancelled when the server is there again."""
         self._project = project
         self._tell = tell
@@ -88,9 +89,28 @@ class Watched:
             await self._news.wait()
 
     async def _cancel_left(self, jobs: dict[str, str]) -> None:
-        for job in [job for job in self.left if jobs.get(job) in {"running", "pending"}]:
+        """Cancel what others do now. A scrapyd that was restarted has forgotten what ran: that is said."""
+        for job, part in list(self.left.items()):
+            state = jobs.get(job)
             try:
-                await asyncio.to_thread(self.server.cancel, self._project, job, at_once=False)
-                self.left.discard(job)
+                if state in {"running", "pending"}:
+                    await asyncio.to_thread(self.server.cancel, self._project, job, at_once=False)
+                    self._tell(f"{part}: job {job} on {self.server.shown} is cancelled, since another one has its part")
+                elif state is None and await asyncio.to_thread(self._goes_on, part, job):
+                    self._tell(f"{part}: {orphan(self.server, job)}")
             except (NoAnswerError, RefusedError):
                 return
+            del self.left[job]
+
+    def _goes_on(self, part: Part, job: str) -> bool:
+        """Whether a job that it does not know has begun, and did not say that it ended."""
+        tail = self.server.tail(self._project, part.spider, job)
+        return tail is not None and end_of(tail.text) is None
+
+
+def orphan(server: Server, job: str) -> str:
+    """What to say of a job that scrapyd has forgotten: nobody can cancel it."""
+    return (
+        f"{server.shown} was restarted and knows no job {job} any more: its process may go on, and cannot be "
+        "cancelled. SIGTERM to the pid in its summary stops it"
+    )

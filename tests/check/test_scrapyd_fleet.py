@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +13,8 @@ import pytest
 
 from crawler.items import Shard
 from tests.harness import ROOT, ApiServer, Output, write_list
-from tests.scrapyd_server import PASSWORD, PATIENCE_S, USER, Scrapyd, deploy, wait_until
+from tests.scrapyd_server import PASSWORD, PATIENCE_S, USER, Relay, Scrapyd, deploy, wait_until
+from tests.test_crawl_fleet import PASSES, Dam
 from tests.weed import WEED
 
 if TYPE_CHECKING:
@@ -130,6 +132,52 @@ def test_ctrl_c_cancels_the_jobs_and_the_same_command_goes_on(
     assert {row["outcome"] for row in Output(tmp_path / "out").rows()} == {"ok"}
     assert Output(tmp_path / "out").summary["equation"]["ok"] == LINES
     assert all(times == 1 for times in api.seen("/items/").values())  # what was under way came to its end
+
+
+@pytest.fixture
+def dam() -> Iterator[Dam]:
+    with Dam() as dam:
+        yield dam
+
+
+@pytest.mark.parametrize("what", ["the network", "scrapyd"])
+def test_a_node_that_comes_back_disturbs_nobody(
+    scrapyds: tuple[Scrapyd, Scrapyd], dam: Dam, tmp_path: Path, what: str
+) -> None:
+    """Its part is another job's by then, which waits for its turn: the former job is cancelled, or said to go on."""
+    urls = write_list(tmp_path / "list.txt", (f"{dam.origin}/items/{n}" for n in range(60)))
+    first, second = scrapyds
+    relay = Relay(second.port)
+    telling = ("-s", "APIFETCH_PROGRESS_S=0.1", "-s", "APIFETCH_DRAIN_S=0", "-a", "timeout=600")
+    servers = [*at(first), "--scrapyd", relay.url]
+    fleet = Fleet(tmp_path, urls, "-a", "workers=4", *telling, *servers)
+    wait_until(lambda: len(dam.requests) == PASSES + 4, log=fleet.log)  # two each are held
+    wait_until(lambda: "done: 12 ok, 0 failed" in fleet.said, log=fleet.log)  # as the logs tell it
+    former = re.search(r"part 2/2: job (\S+) on", fleet.said)
+    assert former is not None
+    if what == "scrapyd":
+        second.kill()
+    relay.cut()
+    wait_until(lambda: "part 2/2: it waits for its turn on" in fleet.said, log=fleet.log)
+    relay.join()
+    if what == "scrapyd":
+        second.start()
+        said = f"was restarted and knows no job {former[1]} any more"
+    else:
+        said = f"part 2/2: job {former[1]} on {relay.url.rstrip('/')} is cancelled"
+    wait_until(lambda: said in fleet.said, log=fleet.log)
+    if what == "the network":
+        assert "Exit code 75" in second.wait_for_end(former[1])
+    dam.is_open.set()
+    assert fleet.wait() == 0, fleet.said
+    relay.cut()
+    assert fleet.said.count(said) == 1, fleet.said
+    assert re.search(r"calls by 2 processes in .+; 1 part started again", fleet.said.splitlines()[-1]), fleet.said
+    out = Output(tmp_path / "out")
+    assert [row["outcome"] for row in out.rows()] == ["ok"] * 60
+    assert out.summary["fleet"]["restarts"] == 1
+    # What was cancelled had two calls on the wire; the process that went on by itself lost none.
+    assert len(dam.requests) == 60 + (2 if what == "the network" else 0)
 
 
 def test_what_does_not_fit_is_refused_before_anything_runs(
