@@ -64,7 +64,7 @@ class _Answer(BaseHTTPRequestHandler):
             self.server.is_open.wait()
         body = json.dumps({"path": self.path}).encode()
         with suppress(OSError):  # who asked was killed
-            self.send_response(404 if self.path == "/missing" else 200)
+            self.send_response(404 if self.path.startswith("/missing") else 200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -129,6 +129,17 @@ def test_two_processes_leave_what_one_does_though_one_is_killed(dam: Dam, crawl:
     (sums,) = done.rows("select sum(calls) calls, (select max(id) from runs) last from timeline")
     assert f"All parts together. {sums['calls']:,} calls, " in page
     assert f", brought together by run {sums['last']} " in page
+
+
+def test_what_one_process_finds_out_at_the_beginning_stops_all(dam: Dam, crawl: Crawl) -> None:
+    dam.is_open.set()
+    urls = write_list(crawl.cwd / "list.txt", [f"{dam.origin}/missing?n={n}" for n in range(400)])
+    options = ("-a", "out=out", "-a", "workers=2", "-s", "APIFETCH_FAIL_EARLY=5", *FAST)
+    fleet = crawl.start_scrapy("fleet", urls, "--processes", 2, *options, out="out").wait(SLOW_S)
+    assert fleet.returncode == 75
+    assert len(dam.requests) < 400
+    assert fleet.stderr.count("The first 5 calls have all failed alike: http_error (HTTP status 404)") == 1
+    assert fleet.stderr.count("ended with exit code 75, as the others would: all stop") == 1
 
 
 @pytest.mark.check

@@ -140,6 +140,27 @@ def dam() -> Iterator[Dam]:
         yield dam
 
 
+def test_a_second_ctrl_c_kills_the_jobs(scrapyds: tuple[Scrapyd, Scrapyd], dam: Dam, tmp_path: Path) -> None:
+    """Which had been cancelled once, and wait for calls on the wire; nothing is lost by it."""
+    urls = write_list(tmp_path / "list.txt", (f"{dam.origin}/items/{n}" for n in range(60)))
+    options = ("-a", "workers=4", "-s", "APIFETCH_DRAIN_S=600", "-a", "timeout=600", *at(*scrapyds))
+    fleet = Fleet(tmp_path, urls, *options)
+    wait_until(lambda: len(dam.requests) == PASSES + 4, log=fleet.log)
+    jobs = re.findall(r"part ./2: job (\S+) on", fleet.said)
+    fleet.process.send_signal(signal.SIGINT)
+    logs = [server.home / "logs/apifetch/apifetch" / f"{job}.log" for server, job in zip(scrapyds, jobs, strict=True)]
+    wait_until(lambda: all('"is_stopping": true' in log.read_text() for log in logs), log=fleet.log)
+    fleet.process.send_signal(signal.SIGINT)
+    assert fleet.wait() == 75, fleet.said
+    for server, job in zip(scrapyds, jobs, strict=True):
+        assert "Exit code" not in server.wait_for_end(job)
+    dam.is_open.set()
+    again = Fleet(tmp_path, urls, *options)
+    assert again.wait() == 0, again.said
+    assert [row["outcome"] for row in Output(tmp_path / "out").rows()] == ["ok"] * 60
+    assert len(dam.requests) <= 60 + 4 + PASSES  # what was on the wire, or on its way to the ledger
+
+
 @pytest.mark.parametrize("what", ["the network", "scrapyd"])
 def test_a_node_that_comes_back_disturbs_nobody(
     scrapyds: tuple[Scrapyd, Scrapyd], dam: Dam, tmp_path: Path, what: str
