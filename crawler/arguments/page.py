@@ -23,7 +23,7 @@ def _listed(outcomes: Collection[Outcome]) -> str:
 EXIT_CODES: Final[Mapping[ExitCode, str]] = {
     ExitCode.BUG: "a bug",
     ExitCode.USAGE: "a bad argument, or a list that cannot be read; nothing was requested",
-    ExitCode.DISK: "the disk is full or may not be written",
+    ExitCode.DISK: "the disk is full or may not be written, or the object store refused",
     ExitCode.CREDENTIALS: "the API refused the credentials; what is left is untouched",
     ExitCode.STOPPED: "stopped before the end (signal, quota, budget): run the same command again; "
     "`summary.json` has `stop_reason` and, where known, `resume_at`",

@@ -30,7 +30,7 @@ _MEANS: Final = {
     ExitCode.DONE: "Every line is done",
     ExitCode.BUG: "A bug: some lines have no record although nothing stopped the run",
     ExitCode.USAGE: "The list could not be read to its end",
-    ExitCode.DISK: "The disk refused",
+    ExitCode.DISK: "The disk, or the object store, refused",
     ExitCode.CREDENTIALS: "The credentials were refused",
     ExitCode.NO_ANSWER: "Some lines got no usable answer; the same command again retries what may pass",
     ExitCode.NOT_OK: "Some lines were answered, but not ok",
