@@ -77,7 +77,7 @@ class Watched:
                 self.node.misses = 0
                 if was_gone:
                     self._tell(f"{self.server.shown}: it is there again")
-                await self._cancel_left(jobs)
+                await self._cancel_left(jobs, is_back=was_gone)
                 self.jobs, self.answered = jobs, self.asked
             async with self._news:
                 self._news.notify_all()
@@ -88,16 +88,21 @@ class Watched:
         async with self._news:
             await self._news.wait()
 
-    async def _cancel_left(self, jobs: dict[str, str]) -> None:
-        """Cancel what others do now. A scrapyd that was restarted has forgotten what ran: that is said."""
+    async def _cancel_left(self, jobs: dict[str, str], *, is_back: bool) -> None:
+        """Cancel what others do now. A scrapyd that was restarted has forgotten what ran: that is said once it is back.
+
+        What it may still hear of, of a question that it did not answer, stays.
+        """
         for job, part in list(self.left.items()):
             state = jobs.get(job)
             try:
                 if state in {"running", "pending"}:
                     await asyncio.to_thread(self.server.cancel, self._project, job, at_once=False)
                     self._tell(f"{part}: job {job} on {self.server.shown} is cancelled, since another one has its part")
-                elif state is None and await asyncio.to_thread(self._goes_on, part, job):
+                elif is_back and state is None and await asyncio.to_thread(self._goes_on, part, job):
                     self._tell(f"{part}: {orphan(self.server, job)}")
+                elif state is None:
+                    continue
             except (NoAnswerError, RefusedError):
                 return
             del self.left[job]
