@@ -15,7 +15,7 @@ import time
 from base64 import b64encode
 from contextlib import suppress
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any, Final
 from urllib.error import URLError
 from urllib.parse import urlencode
@@ -125,20 +125,26 @@ class Scrapyd:
 
 
 class Relay:
-    """A port that leads to another one. Cut, nobody is there, although what it led to goes on."""
+    """A port that leads to another one. Cut, nobody is there, although what it led to goes on.
+
+    is_open: cleared, it takes connections, and holds what they say until it is set.
+    """
 
     def __init__(self, port: int) -> None:
         self._leads_to = ("127.0.0.1", port)
         self._address = ("127.0.0.1", 0)
+        self.is_open = Event()
+        self.is_open.set()
         self.join()
         self._address = self._server.server_address[:2]  # type: ignore[assignment]
         self.url = "http://{}:{}/".format(*self._address)
 
     def join(self) -> None:
-        leads_to = self._leads_to
+        leads_to, is_open = self._leads_to, self.is_open
 
         class Way(socketserver.BaseRequestHandler):
             def handle(self) -> None:
+                is_open.wait()
                 with (
                     socket.create_connection(leads_to) as there,
                     selectors.DefaultSelector() as ends,

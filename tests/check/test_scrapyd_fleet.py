@@ -201,6 +201,28 @@ def test_a_node_that_comes_back_disturbs_nobody(
     assert len(dam.requests) == 60 + (2 if what == "the network" else 0)
 
 
+def test_a_job_that_a_restarted_scrapyd_has_forgotten_is_followed_by_its_log(
+    scrapyds: tuple[Scrapyd, Scrapyd], dam: Dam, tmp_path: Path
+) -> None:
+    """It is back before its part was moved: nothing is made twice."""
+    urls = write_list(tmp_path / "list.txt", (f"{dam.origin}/items/{n}" for n in range(60)))
+    first, second = scrapyds
+    relay = Relay(second.port)
+    fleet = Fleet(tmp_path, urls, "-a", "workers=4", "-a", "timeout=600", *at(first), "--scrapyd", relay.url)
+    wait_until(lambda: len(dam.requests) == PASSES + 4, log=fleet.log)
+    relay.is_open.clear()
+    second.kill()
+    second.start()
+    relay.is_open.set()
+    wait_until(lambda: "any more; its log is followed" in fleet.said, log=fleet.log)
+    dam.is_open.set()
+    assert fleet.wait() == 0, fleet.said
+    relay.cut()
+    assert f"part 2/2: ended on {relay.url.rstrip('/')} with exit code 0" in fleet.said
+    assert len(dam.requests) == 60
+    assert Output(tmp_path / "out").summary["fleet"]["restarts"] == 0
+
+
 def test_what_does_not_fit_is_refused_before_anything_runs(
     scrapyds: tuple[Scrapyd, Scrapyd], api: ApiServer, tmp_path: Path
 ) -> None:
