@@ -12,7 +12,7 @@ from tests.harness import write_list
 from tests.proofs import shared_rate
 from tests.proofs.shared_list import Trial, run_trial
 from tests.redis_server import RedisServer, needs_redis
-from tests.scripted import Says, Scripted
+from tests.scripted import Heard, Says, Scripted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,6 +87,30 @@ def test_a_days_calls_are_those_of_all_workers_and_of_the_dead(crawl: Crawl, red
         assert 50 <= len(server.heard) <= 60
     assert {done.returncode for done in ended} == {75}
     assert {done.summary["stop_reason"] for done in ended} == {"waits"}
+
+
+def test_what_an_api_asks_one_worker_to_wait_all_wait(crawl: Crawl, redis: RedisServer) -> None:
+    """Each has a directory of its own, and may be on another machine: they meet in Redis alone."""
+
+    def answer(heard: Heard) -> Says:
+        if heard.headers["user-agent"] == "worker-0":
+            return Says(429, {"Retry-After": "3600"})
+        return Says(after_s=0.02)
+
+    with Scripted(answer) as server:
+        urls = write_list(crawl.cwd / "list.txt", (server.url(f"/{n}") for n in range(5000)))
+        assert enqueue(crawl, urls, redis.url(), "--close")[0] == 0
+        asked, other = [
+            crawl(
+                redis.url(), out=f"out/{n}", workers=1, settings={"USER_AGENT": f"worker-{n}"}, wait=False,
+                env={"XDG_STATE_HOME": str(crawl.cwd / f"machine-{n}")},
+            )
+            for n in range(2)
+        ]  # fmt: skip
+        ended = [asked.wait(), other.wait()]
+    assert [done.returncode for done in ended] == [75, 75]
+    assert [done.summary["stop_reason"] for done in ended] == ["waits", "waits"]
+    assert len(server.heard) < 5000
 
 
 def test_all_workers_together_make_no_more_calls_at_once_than_the_list_allows(

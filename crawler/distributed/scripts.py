@@ -32,8 +32,8 @@ class Keys(NamedTuple):
         return cls(f"{base}:stream", f"{base}:names", f"{base}:state", f"{base}:workers")
 
 
-RATE: Final = "apifetch:rate:"
-"""How the key of a host's rate begins, which is one for all lists of a database."""
+HOST: Final = "apifetch:host:"
+"""How the key begins of what is known of a host, by all workers of all lists of a database."""
 
 ADD: Final = """
 -- KEYS: stream names state. ARGV: field, then a name and an envelope for each entry. Gives how many were added.
@@ -119,13 +119,13 @@ return found and found[1][2] or {}
 """
 
 LOOK: Final = """
--- KEYS: rate. Gives the time, in us since 1970, and the state; empty for none.
+-- KEYS: host. Gives the time, in us since 1970, and the state; empty for none.
 local time = redis.call('TIME')
 return {time[1] .. string.format('%06d', time[2]), redis.call('GET', KEYS[1]) or ''}
 """
 
 REPLACE: Final = """
--- KEYS: rate. ARGV: the state as it was seen, the new one, seconds until it is forgotten. Gives 1 if it still was so.
+-- KEYS: host. ARGV: the state as it was seen, the new one, seconds until it is forgotten. Gives 1 if it still was so.
 if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
 return 1

@@ -19,9 +19,9 @@ from crawler.distributed.scripts import (
     DRAW,
     FIELD,
     GROUP,
+    HOST,
     LEAVE,
     LOOK,
-    RATE,
     REPLACE,
     STANDING,
     Keys,
@@ -207,16 +207,16 @@ class Server:
         """Give back what the worker holds."""
         self._run(LEAVE, [self._keys.stream, self._keys.workers], [GROUP, worker])
 
-    # The rate of all
+    # What all know of a host
 
-    def rate(self, host: str) -> tuple[float, bytes]:
+    def host_state(self, host: str) -> tuple[float, bytes]:
         """Redis's time, in seconds since 1970, and what is known of a host; empty for nothing."""
-        time_us, state = self._run(LOOK, [RATE + host], [])
+        time_us, state = self._run(LOOK, [HOST + host], [])
         return int(time_us) / 1e6, state
 
-    def replace_rate(self, host: str, before: bytes, after: bytes, *, forget_s: int) -> bool:
+    def replace_host_state(self, host: str, before: bytes, after: bytes, *, forget_s: int) -> bool:
         """Put *after* in the place of *before*; whether it was still that."""
-        return bool(self._run(REPLACE, [RATE + host], [before, after, forget_s]))
+        return bool(self._run(REPLACE, [HOST + host], [before, after, forget_s]))
 
     def up_s(self) -> float:
         """How long Redis has been running."""

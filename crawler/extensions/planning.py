@@ -99,13 +99,14 @@ def _policy(settings: BaseSettings, secrets: Secrets) -> Policy:
     rate = settings.get("APIFETCH_RATE")
     meeting = None
     if settings["APIFETCH_SHARED_RATE"] != "off":
-        meeting = shared(os.environ, level=logging.DEBUG if rate is None else logging.WARNING)
+        level = logging.DEBUG if rate is None else logging.WARNING
+        meeting = _fleet(settings, secrets) or shared(os.environ, level=level)
     base_s, cap_s = settings["APIFETCH_RETRY_BASE_S"], settings["APIFETCH_RETRY_CAP_S"]
     return Policy(
         per_host=settings.getint("CONCURRENT_REQUESTS_PER_DOMAIN") or settings.getint("CONCURRENT_REQUESTS"),
         auto=isinstance(settings[WORKERS], AtMost),
         rate=rate,
-        shared=None if rate is None else _fleet(settings, secrets) or meeting,
+        shared=None if rate is None else meeting,
         rests=None if meeting is None else SharedRests(meeting, _who(settings, secrets)),
         max_wait_s=settings["APIFETCH_MAX_WAIT"],
         backoffs=backoffs(base_s, cap_s),
@@ -115,14 +116,14 @@ def _policy(settings: BaseSettings, secrets: Secrets) -> Policy:
 
 
 def _fleet(settings: BaseSettings, secrets: Secrets) -> Shared | None:
-    """Where the workers of a shared list keep to a rate; None: it is no such list, or each is by itself."""
-    if settings["APIFETCH_SHARED_RATE"] == "off" or not is_shared(settings["APIFETCH_URLS"]):
+    """Where the workers of a shared list meet, on whatever machine; None: it is no such list. Raises ListError."""
+    if not is_shared(settings["APIFETCH_URLS"]):
         return None
-    from crawler.distributed.rate import SILENCE_S, FleetRate  # noqa: PLC0415  # for those who need it
+    from crawler.distributed.board import SILENCE_S, FleetBoard  # noqa: PLC0415  # for those who need it
     from crawler.distributed.server import Server  # noqa: PLC0415
 
     address = SharedAddress.of(settings["APIFETCH_URLS"]).filled(secrets.values)
-    fleet = FleetRate(Server(address, ca_file=settings["APIFETCH_CA_FILE"], silence_s=SILENCE_S))
+    fleet = FleetBoard(Server(address, ca_file=settings["APIFETCH_CA_FILE"], silence_s=SILENCE_S))
     return Shared(fleet.exchange, fleet.wall)
 
 

@@ -219,10 +219,7 @@ class Host:
         return self._limiter.is_found
 
     def held_by(self, now_s: float, on_way: int = 0, *, retry: bool = False) -> Held | None:
-        """What keeps the next call from going; None when nothing does. Asks only: nothing begins or ends by it.
-
-        on_way: as for when().
-        """
+        """What keeps the next call from going, or None; nothing begins or ends by asking. on_way: as for when()."""
         if self._outage.is_on:
             return Held(Hold.OUTAGE, max(self._rest.until_s, self._outage.next_at(now_s, 0), now_s))
         holds = [

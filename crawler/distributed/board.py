@@ -1,7 +1,7 @@
-"""One rate for all machines: what each worker takes is written in Redis, where all of them look first.
+"""What the workers on all machines know of a host: it is written in Redis, where all of them look.
 
-Owns how that is read and changed, so that nobody's word is lost, and whose clock counts: Redis's. What stands there,
-and that turns are taken in portions, is pacing's (`crawler.pacing.shared`).
+Owns how that is read and changed, so that nobody's word is lost, and whose clock counts: Redis's. What stands there
+(the turns of a rate that were taken, what a host asks for) is pacing's (`crawler.pacing.shared`).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from crawler.distributed.server import Server
 
 SILENCE_S: Final = 0.2
-"""The event loop waits for these answers, ten a second for each host, which take some 0.2 ms. What takes longer than
-this is gone, and nothing is called at its rate until it is back."""
+"""The event loop waits for these answers, which take some 0.2 ms: ten a second for each host that has a rate, and ten
+for what hosts ask for. What takes longer than this is gone, and nothing is called at a rate until it is back."""
 
 AGAIN_S: Final = 1.0
 """How long nothing is asked of a Redis that was gone."""
@@ -36,8 +36,8 @@ FORGET_S: Final = 2 * 86_400
 """Longer than the longest window, a day, so that a key is there as long as it says something."""
 
 
-class FleetRate:
-    """What `pacing.Shared` asks for, in the database of the list: all lists of one database share a host's rate."""
+class FleetBoard:
+    """What `pacing.Shared` asks for, in the database of the list: all lists of one database share what they know."""
 
     def __init__(self, server: Server) -> None:
         """Raises ListError when Redis cannot be asked. server: a connection of our own, which waits SILENCE_S."""
@@ -69,14 +69,14 @@ class FleetRate:
             after = json.dumps(state, separators=(",", ":")).encode()
             if after == (before or b"{}"):
                 return True
-            return self._server.replace_rate(host, before, after, forget_s=FORGET_S)
+            return self._server.replace_host_state(host, before, after, forget_s=FORGET_S)
         except (GoneError, ListError):  # of which those tell who draw from the list
             self._again_s = time.monotonic() + AGAIN_S
             return False
 
     def _look(self, host: str) -> bytes:
         asked_s = time.monotonic()
-        redis_s, state = self._server.rate(host)
+        redis_s, state = self._server.host_state(host)
         way_s = time.monotonic() - asked_s
         if way_s <= self._way_s:
             self._offset_s, self._way_s = redis_s - asked_s - way_s / 2, way_s

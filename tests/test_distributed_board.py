@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from crawler.distributed.rate import FleetRate
+from crawler.distributed.board import FleetBoard
 from crawler.distributed.server import Server
 from crawler.pacing import RATE, Shared, SharedRate
 from crawler.sources import SharedAddress
@@ -23,12 +23,12 @@ PATIENCE_S = 30.0
 
 
 @pytest.fixture
-def machine(redis: RedisServer) -> Callable[[], FleetRate]:
+def machine(redis: RedisServer) -> Callable[[], FleetBoard]:
     """Another machine that shares a list of that Redis."""
-    return lambda: FleetRate(Server(SharedAddress.of(redis.url()), silence_s=PATIENCE_S))
+    return lambda: FleetBoard(Server(SharedAddress.of(redis.url()), silence_s=PATIENCE_S))
 
 
-def test_of_two_that_change_it_at_once_one_counts(machine: Callable[[], FleetRate]) -> None:
+def test_of_two_that_change_it_at_once_one_counts(machine: Callable[[], FleetBoard]) -> None:
     one, other = machine(), machine()
 
     def meanwhile(state: dict[str, Any]) -> None:
@@ -41,7 +41,7 @@ def test_of_two_that_change_it_at_once_one_counts(machine: Callable[[], FleetRat
     assert seen == {"by": "other"}
 
 
-def test_what_is_only_looked_at_is_not_written(machine: Callable[[], FleetRate], redis: RedisServer) -> None:
+def test_what_is_only_looked_at_is_not_written(machine: Callable[[], FleetBoard], redis: RedisServer) -> None:
     def written() -> int:
         return int(redis.client().info("commandstats").get("cmdstat_set", {"calls": 0})["calls"])
 
@@ -53,7 +53,7 @@ def test_what_is_only_looked_at_is_not_written(machine: Callable[[], FleetRate],
     assert written() == 1
 
 
-def test_the_time_is_redis_s_for_all(machine: Callable[[], FleetRate], redis: RedisServer) -> None:
+def test_the_time_is_redis_s_for_all(machine: Callable[[], FleetBoard], redis: RedisServer) -> None:
     """As near as an answer of Redis takes to come: far less than this on any machine."""
     seconds, _ = redis.client().time()
     now_s = time.monotonic()
@@ -61,7 +61,7 @@ def test_the_time_is_redis_s_for_all(machine: Callable[[], FleetRate], redis: Re
         assert each.wall(now_s) == pytest.approx(seconds, abs=10.0)
 
 
-def test_without_redis_nothing_counts_and_nobody_waits(machine: Callable[[], FleetRate], redis: RedisServer) -> None:
+def test_without_redis_nothing_counts_and_nobody_waits(machine: Callable[[], FleetBoard], redis: RedisServer) -> None:
     rate = SharedRate(RATE.parse("100/d"), "h", Shared((one := machine()).exchange, one.wall))
     now_s = time.monotonic()
     redis.kill()
