@@ -35,6 +35,7 @@ PURE = {
     "export",
     "fleet",
     "forecast",
+    "garbage",
     "gauges",
     "interrupting",
     "items",

@@ -13,8 +13,7 @@ import pytest
 
 from crawler.exceptions import OtherListError, StoreError
 from crawler.items import Outcome, Record, Ticket
-from crawler.store import ledger as room
-from crawler.store import schema
+from crawler.store import calls, schema
 from crawler.store.ledger import NAME, Ledger
 from crawler.store.resume import _FOLLOWED
 from crawler.store.runs import _IN_STATE
@@ -344,4 +343,21 @@ def test_every_column_of_a_row_is_written() -> None:
     with closing(sqlite3.connect(":memory:")) as connection:
         connection.executescript(schema.tables_sql())
         columns = [row[1] for row in connection.execute("PRAGMA table_info(calls)")]
-    assert columns == ["id", *room.COLUMNS]
+    assert columns == ["id", *calls.COLUMNS]
+
+
+def test_a_statement_is_given_no_none() -> None:
+    """It says NULL itself, since sqlite3 takes its time over each None; what a row had and has no more is NULL, too."""
+    full: list[object] = list(range(len(calls.COLUMNS)))
+    needed = {"run", "checked", "state", "n", "method", "url"}
+    bare = [value if name in needed else None for name, value in zip(calls.COLUMNS, full, strict=True)]
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.executescript(schema.tables_sql())
+        for sql, given in (calls.insert(bare), calls.insert(full), calls.update(bare, 2)):
+            assert None not in given
+            connection.execute(sql, given)
+        found, replaced = connection.execute(f"SELECT {', '.join(calls.COLUMNS)} FROM calls ORDER BY id")
+    kept = {"uuid8", "uuid", "list", "line", "n", "parent"}
+    expected = [value if name in needed | kept else None for name, value in zip(calls.COLUMNS, full, strict=True)]
+    assert [value if value is None else int(value) for value in found] == bare
+    assert [value if value is None else int(value) for value in replaced] == expected

@@ -35,10 +35,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
 
 def put(number: int) -> bytes:
     """An ok record, as the engine sends it."""
-    call = ticket(f"items/{number}", number + 1)
-    record = answered(call)
-    told = Call(call.entry, call.uuid, call.shown_url, None, None, None, None, None, {}, {})
-    return frame(Put(record, record.body, told, []))
+    return frame(Put.of(answered(ticket(f"items/{number}", number + 1))))
 
 
 def commit_all(place: Place, durability: Durability, count: int) -> tuple[int, list[Committed]]:
@@ -116,8 +113,8 @@ def test_a_disk_that_refuses_is_told_and_nothing_is_acknowledged(place: Place) -
 def sent(number: int, *, again: bool = False, prior: Prior | None = None) -> bytes:
     """Word that a call goes out, or is to go out again."""
     call = ticket(f"items/{number}", number + 1)
-    row = prior.id if prior else None
-    return frame(Sent(Call(call.entry, call.uuid, call.shown_url, prior, row, None, None, None, {}, {}), 1, again))
+    call.prior, call.row = prior, prior.id if prior else None
+    return frame(Sent(Call.of(call), 1, again))
 
 
 def test_a_call_that_waits_to_be_on_disk_does_not_wait_for_company(

@@ -14,6 +14,7 @@ import random
 import socket
 import threading
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -45,7 +46,6 @@ from crawler.store.messages import (
 from crawler.store.place import Place
 from crawler.store.process import BATCH_BYTES, BATCH_RECORDS
 from crawler.store.schema import State
-from crawler.store.writer import _call
 from tests.stored import NOT_FOUND, OK, SILENT, answered, audit, drive, files, make_plan, rows, ticket
 
 if TYPE_CHECKING:
@@ -192,10 +192,6 @@ def _feed(engine: socket.socket, messages: Sequence[Message], told: list[Committ
         told.extend(frames.feed(data))
 
 
-def put(record: Record) -> Put:
-    return Put(record, record.body, _call(record.ticket) if record.ticket else None, [])
-
-
 @pytest.fixture
 def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch waits until it is full or nothing more will come."""
@@ -205,9 +201,9 @@ def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("_patient")
 def test_large_bodies_make_small_batches(store: Store) -> None:
     size = BATCH_BYTES // 4
-    told = serve(store, [put(answered(ticket(str(n)), NOT_FOUND)) for n in range(8)])
+    told = serve(store, [Put.of(answered(ticket(str(n)), NOT_FOUND)) for n in range(8)])
     assert len(told) == 1
-    messages = [Put(answered(ticket(f"large {n}")), bytes(size), _call(ticket(f"large {n}")), []) for n in range(8)]
+    messages = [Put.of(answered(ticket(f"large {n}"), replace(OK, body=bytes(size)))) for n in range(8)]
     told = serve(store, messages)
     assert [answer.messages for answer in told if isinstance(answer, Committed)] == [4, 4]
 
@@ -216,7 +212,7 @@ def test_large_bodies_make_small_batches(store: Store) -> None:
 def test_strict_is_a_commit_for_each_record(tmp_path: Path, durability: Durability, commits: int) -> None:
     engine, theirs = socket.socketpair()
     with closing(Place.take(tmp_path / "out")) as place, engine:
-        engine.sendall(b"".join(frame(put(answered(ticket(str(n))))) for n in range(5)))
+        engine.sendall(b"".join(frame(Put.of(answered(ticket(str(n))))) for n in range(5)))
         engine.shutdown(socket.SHUT_WR)
         told = {"directory": str(place.directory), "lock": place.fd, "durability": durability, "run": 1, "list_id": 1}
         told |= {"raw": True, "levels": 1, "packed": False, "changes": False, "inside": False, "ledger": NAME}
@@ -231,9 +227,9 @@ def test_pages_know_their_parent_whether_it_came_in_their_batch_or_before(store:
     first.parent, second.parent = parent, first
     record = answered(parent)
     page = answered(first)
-    whole = Put(record, record.body, _call(parent), [_call(first)])
-    serve(store, [whole])
-    serve(store, [Put(page, page.body, _call(first), [_call(second)]), put(answered(second))])
+    record.children, page.children = [first], [second]
+    serve(store, [Put.of(record)])
+    serve(store, [Put.of(page), Put.of(answered(second))])
     found = {row["url"][-3:]: row for row in rows(store.place.directory)}
     assert found["p/2"]["parent"] == found["t/p"]["uuid"]
     assert found["p/3"]["parent"] == found["p/2"]["uuid"]
@@ -300,9 +296,11 @@ def test_a_bug_in_the_writer_is_told_from_a_disk_that_refuses(
 def test_messages_survive_being_cut_anywhere() -> None:
     record = answered(ticket("a", 3, key="k\0é", meta={"big": 2**70, "deep": [{"x": None}]}, body=b"\xff\0"))
     record.headers = {"A": ["b", "c"]}
-    call = _call(record.ticket)  # type: ignore[arg-type]
+    put = Put.of(record)
+    call = put.call
+    assert call is not None
     sent: list[Message] = [
-        Put(record, b"\0" * 3000, call, [call]), Put(record, b"", call, []), Put(record, None, None, []),
+        Put(put.record, b"\0" * 3000, call, [call]), Put(put.record, b"", call, []), Put(put.record, None, None, []),
         Sent(call, 4, again=True), Moved([(1, None, 3)]), Second([1, 2.5, "x", None]), About("a", "{}"),
     ]  # fmt: skip
     stream = b"".join(map(frame, sent))
@@ -348,7 +346,7 @@ def test_what_cannot_be_written_is_taken_out_and_makes_the_record_rejected(
     assert (record.outcome, getattr(record, name)) == (Outcome.REJECTED, left)
     assert record.error is not None
     assert name in record.error
-    frame(put(record))
+    frame(Put.of(record))
 
 
 def test_a_lone_surrogate_in_a_text_becomes_a_question_mark(store: Store) -> None:

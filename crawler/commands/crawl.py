@@ -6,7 +6,6 @@ Spiders that are not of this project's kind keep Scrapy's own behaviour and its 
 from __future__ import annotations
 
 import argparse
-import gc
 import logging
 import signal
 import sys
@@ -19,6 +18,8 @@ from scrapy.commands import ScrapyHelpFormatter
 from scrapy.commands.crawl import Command as ScrapyCrawl
 from scrapy.exceptions import UsageError
 from scrapy.settings import overridden_settings
+
+from crawler.garbage import collect_less
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
@@ -72,7 +73,7 @@ class Command(ScrapyCrawl):
         assert self.crawler_process is not None
         crawler = self._create_crawler(args[0])
         if hasattr(crawler.spidercls, "read_arguments"):
-            crawler.signals.connect(_collect_less, signals.engine_started)
+            crawler.signals.connect(collect_less, signals.engine_started)
             logging.getLogger("scrapy.crawler").addFilter(lambda record: _mask_settings(record, crawler))
         self.crawler_process.crawl(crawler, **opts.spargs)
         self.crawler_process.start()
@@ -189,16 +190,6 @@ def _check_handler(path: str | None) -> None:
             load_object(path)
         except (ImportError, NameError, ValueError) as exc:
             raise ArgumentError("APIFETCH_HTTP_HANDLER", path, f"the path of a download handler ({exc})") from exc
-
-
-def _collect_less() -> None:
-    """Keep the garbage collector from what lives as long as the run, and from looking too often: 5 % of the CPU.
-
-    A call makes some 100 objects and leaves no cycles but those of exceptions.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)  # default 700, 10, 10
 
 
 def _hosts_hint(arguments: dict[str, str]) -> str:

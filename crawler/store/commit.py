@@ -21,11 +21,6 @@ from crawler.store.schema import State
 if TYPE_CHECKING:
     from crawler.store.bodies import Bodies
 
-ENVELOPE_FIELDS: Final = (
-    "uuid", "source", "line", "key", "url", "method", "status", "outcome", "fetched_at", "elapsed_ms", "attempts",
-    "headers", "meta", "sha256", "error",
-)  # fmt: skip
-
 Note: TypeAlias = Callable[[Ledger], None]
 """A statement for the ledger that is no record: it joins the next commit."""
 
@@ -56,7 +51,7 @@ class Committer:
 
     def commit(self, batch: Sequence[Record | Note]) -> None:
         """Make a batch durable; records get their location and digests. Raises StoreError: then nothing of it is."""
-        records = [item for item in batch if isinstance(item, Record)]
+        records = [item for item in batch if not callable(item)]
         written = self._put([record for record in records if _has_place(record)])
         settled, self._settled = self._settled, []
         if written or settled:
@@ -72,7 +67,7 @@ class Committer:
                 self._settle(record)
 
     def _commit_one(self, item: Record | Note) -> None:
-        if not isinstance(item, Record):
+        if callable(item):
             item(self._ledger)
             return
         if item.kept:
@@ -119,7 +114,12 @@ class Committer:
         return envelope(self._metadata(record), body, record.content_type, one_line=self._lines)
 
     def _metadata(self, record: Record) -> Mapping[str, object]:
-        values: dict[str, object] = {name: getattr(record, name) for name in ENVELOPE_FIELDS}
+        values: dict[str, object] = {  # written out: a third of the time that a loop over the names takes
+            "uuid": record.uuid, "source": record.source, "line": record.line, "key": record.key, "url": record.url,
+            "method": record.method, "status": record.status, "outcome": record.outcome,
+            "fetched_at": record.fetched_at, "elapsed_ms": record.elapsed_ms, "attempts": record.attempts,
+            "headers": record.headers, "meta": record.meta, "sha256": record.sha256, "error": record.error,
+        }  # fmt: skip
         prior = record.ticket.prior if record.ticket is not None else None
         if self._inside and prior is not None:
             values["line"] = prior.line

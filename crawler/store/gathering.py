@@ -12,9 +12,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from crawler.items import MASK, Shard
+from crawler.store.calls import COLUMNS
 from crawler.store.changes import CHANGES
 from crawler.store.exports import FAILED, INVALID, METRICS, SUMMARY
-from crawler.store.ledger import COLUMNS, Ledger
+from crawler.store.ledger import Ledger
 from crawler.store.ledgers import ledgers
 from crawler.store.place import LOCK
 

@@ -17,6 +17,7 @@ from crawler.exceptions import OtherListError, StoreError
 from crawler.items import Outcome, Prior, Record
 from crawler.store import schema
 from crawler.store.asked import asked, has_more_than_its_row
+from crawler.store.calls import COLUMNS, STATEMENTS, insert, update
 from crawler.store.schema import State
 
 if TYPE_CHECKING:
@@ -36,17 +37,6 @@ same speed: with 2 to 64 MiB, 3 million rows take the same time."""
 CHECKPOINT_PAGES: Final = 4096
 """WAL pages (16 MiB) between checkpoints: random index pages are then written back once for many batches."""
 
-COLUMNS: Final = (
-    "uuid8", "uuid", "run", "checked", "state", "list", "line", "n", "parent", "key", "method", "url", "host",
-    "final_url", "redirects", "outcome", "status", "http_version", "ip", "location", "bytes", "sha256",
-    "file_digest", "content_type", "headers", "etag", "last_modified", "attempts", "started_at", "elapsed_ms",
-    "waited_ms", "not_before", "error", "meta",
-)  # fmt: skip
-_INSERT: Final = f"INSERT INTO calls ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608  # names of columns only
-_KEPT: Final = ("uuid8", "uuid", "list", "line", "n", "parent")  # what a row keeps when its call is made again
-_REPLACED: Final = [name for name in COLUMNS if name not in _KEPT]
-_UPDATE: Final = f"UPDATE calls SET {', '.join(f'{name} = ?' for name in _REPLACED)} WHERE id = ?"  # noqa: S608  # names of columns only
-_KEEP_AT: Final = [index for index, name in enumerate(COLUMNS) if name not in _KEPT]
 _PRIOR: Final = (
     "SELECT id, uuid, outcome, status, checked, state, location, list, line, parent, etag, last_modified, sha256 "
     "FROM calls"
@@ -87,7 +77,7 @@ class Ledger:
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
         with closing(
-            sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, cached_statements=64)
+            sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, cached_statements=STATEMENTS)
         ) as db:
             for pragma in (
                 "journal_mode=WAL",
@@ -191,12 +181,12 @@ class Ledger:
             _json(record.meta) if record.meta else None,
         )  # fmt: skip
         if ticket is None or not named:
-            self._writer.execute(_INSERT, values)
+            self._insert(values)
             return
         if ticket.row is None:
-            ticket.row = self._writer.execute(_INSERT, values).lastrowid
+            ticket.row = self._insert(values)
         else:
-            self._writer.execute(_UPDATE, (*[values[at] for at in _KEEP_AT], ticket.row))
+            self._writer.execute(*update(values, ticket.row))
             if record.ok:
                 self._forget_request(ticket)
         if not record.ok:
@@ -216,8 +206,12 @@ class Ledger:
                 line=entry.line, n=entry.n, method=entry.method, url=ticket.shown_url,
                 parent=ticket.parent.row if ticket.parent else None, key=entry.key,
             )  # fmt: skip
-            ticket.row = self._writer.execute(_INSERT, tuple(values.values())).lastrowid
+            ticket.row = self._insert(tuple(values.values()))
         self._ask_again(ticket)
+
+    def _insert(self, values: Sequence[object]) -> int:
+        """A new row of `calls`, by its columns in order; its id."""
+        return self._writer.execute(*insert(values)).lastrowid or 0
 
     def _ask_again(self, ticket: Ticket) -> None:
         self._writer.execute(
@@ -268,8 +262,8 @@ def _uuid8(uuid: bytes) -> int:
     return int.from_bytes(uuid[:8], "big", signed=True)
 
 
-def _bytes(digest: str | None) -> bytes | None:
-    return bytes.fromhex(digest) if digest else None
+def _bytes(digest: str | None) -> bytearray | None:
+    return bytearray.fromhex(digest) if digest else None  # of bytes, too, sqlite3 asks whether they adapt themselves
 
 
 def _prior(row: tuple[Any, ...]) -> Prior:

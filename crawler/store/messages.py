@@ -8,23 +8,54 @@ Nothing is pickled: what the other side does with a frame is decided there.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping  # noqa: TC003  # msgspec reads the annotations
+from dataclasses import fields
+from operator import attrgetter
 from struct import Struct
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, get_type_hints
 
 import msgspec
 
-from crawler.items import Entry, Prior, Record  # noqa: TC001
-
-LARGE_BYTES: Final = 64 * 1024
-"""From here on a copy costs more than another piece to send."""
+from crawler.items import Entry, Prior, Record, Ticket
 
 PREFIX: Final = Struct("<II")  # bytes of JSON, bytes of the body
+
+
+_entry: Final = attrgetter(*(field.name for field in fields(Entry)))
+_record: Final = attrgetter(*(field.name for field in fields(Record)))
+
+
+def _struct(kind: type, **beside: object) -> Any:
+    """A msgspec Struct with the fields and properties of a dataclass; beside: attributes that do not travel.
+
+    It is decoded in a fifth of the time: a Record takes 1.1 us instead of 5.8.
+    """
+    hints = get_type_hints(kind)
+    told = [(field.name, hints[field.name]) for field in fields(kind)]
+    properties = {name: value for name, value in vars(kind).items() if isinstance(value, property)}
+    return msgspec.defstruct(kind.__name__, told, array_like=True, dict=bool(beside), namespace=properties | beside)
+
+
+if TYPE_CHECKING:
+    ToldEntry: TypeAlias = Entry
+    ToldRecord: TypeAlias = Record
+else:  # what the writer's process has in their place
+    ToldEntry = _struct(Entry)
+    ToldRecord = _struct(Record, ticket=None, body=None, children=())
+
+
+def told_entry(entry: Entry) -> ToldEntry:
+    return ToldEntry(*_entry(entry))  # type: ignore[call-arg]  # a Struct takes them in order
+
+
+def told_record(record: Record) -> ToldRecord:
+    """Its fields alone."""
+    return ToldRecord(*_record(record))  # type: ignore[call-arg]
 
 
 class Call(msgspec.Struct, array_like=True, frozen=True):
     """A Ticket on the wire. parent: the uuid of the page that led to it."""
 
-    entry: Entry
+    entry: ToldEntry
     uuid: bytes
     shown_url: str
     prior: Prior | None
@@ -35,14 +66,28 @@ class Call(msgspec.Struct, array_like=True, frozen=True):
     cb_kwargs: Mapping[str, Any]
     request_meta: Mapping[str, Any]
 
+    @classmethod
+    def of(cls, ticket: Ticket) -> Self:
+        return cls(
+            told_entry(ticket.entry), ticket.uuid, ticket.shown_url, ticket.prior, ticket.row,
+            ticket.parent.uuid if ticket.parent is not None else None, ticket.callback, ticket.errback,
+            ticket.cb_kwargs, ticket.request_meta,
+        )  # fmt: skip
+
 
 class Put(msgspec.Struct, array_like=True, tag="put"):
     """A record to be made durable, with the pages it led to. body: empty in the JSON, where one follows."""
 
-    record: Record
+    record: ToldRecord
     body: bytes | None
     call: Call | None
     children: list[Call]
+
+    @classmethod
+    def of(cls, record: Record) -> Self:
+        call = Call.of(record.ticket) if record.ticket is not None else None
+        children = [Call.of(child) for child in record.children]
+        return cls(told_record(record), record.body, call, children)
 
 
 class Sent(msgspec.Struct, array_like=True, frozen=True, tag="sent"):
@@ -114,18 +159,7 @@ def pieces(message: Message | Answer) -> tuple[bytes, bytes]:
 
 
 def frame(message: Message | Answer) -> bytes:
-    return b"".join(frame_parts(message))
-
-
-def frame_parts(message: Message | Answer) -> list[bytes]:
-    """A frame in one piece, or its body apart, where that is too large to be copied."""
-    body = b""
-    if isinstance(message, Put) and message.body:
-        body = message.body
-        message = Put(message.record, b"", message.call, message.children)
-    payload = _encode(message)
-    head = PREFIX.pack(len(payload), len(body)) + payload
-    return [head + body] if len(body) < LARGE_BYTES else [head, body]
+    return b"".join(pieces(message))
 
 
 class Frames:

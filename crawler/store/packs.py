@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from crawler.exceptions import BodyError, StoreError
 from crawler.store.files import ERRORS, RESPONSES, full_sync, sync, write_all
-from crawler.store.parts import ENDING, Spot, framed, pack
+from crawler.store.parts import ENDING, Spot, framed, locations, pack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,23 +79,21 @@ class Packs:
         self.barriers = 0
 
     def put(self, batch: Sequence[Body]) -> list[str | None]:
-        locations: list[str | None] = [None] * len(batch)
+        found: list[str | None] = [None] * len(batch)
         for ok, tree in ((True, RESPONSES), (False, ERRORS)):
             chosen = [at for at, body in enumerate(batch) if body.data is not None and body.ok is ok]
-            spots = self._append(tree, [data for at in chosen if (data := batch[at].data) is not None])
-            for at, spot in zip(chosen, spots, strict=True):
-                locations[at] = str(spot)
-        return locations
+            places = self._append(tree, [data for at in chosen if (data := batch[at].data) is not None])
+            for at, place in zip(chosen, places, strict=True):
+                found[at] = place
+        return found
 
-    def _append(self, tree: str, lines: list[bytes]) -> list[Spot]:
-        spots: list[Spot] = []
+    def _append(self, tree: str, lines: list[bytes]) -> list[str]:
+        """Write lines into the open part of a tree; the location of each."""
+        found: list[str] = []
         for frame in framed(lines):
             packed = pack(frame)
             part = self._part(tree)
-            at, line_at = part.bytes, 0
-            for line in frame:
-                spots.append(Spot(part.name, at, len(packed), line_at, len(line)))
-                line_at += len(line)
+            found += locations(part.name, part.bytes, len(packed), frame)
             part.is_noted = part.is_synced = False
             try:
                 write_all(part.fd, packed)
@@ -103,7 +101,7 @@ class Packs:
                 raise self._error("write", part.name, exc) from exc
             part.bytes += len(packed)
             part.lines += len(frame)
-        return spots
+        return found
 
     def _part(self, tree: str) -> _Part:
         """The open part of a tree, a new one if need be."""

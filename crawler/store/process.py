@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from crawler.exceptions import ApiFetchError, StoreError
+from crawler.garbage import collect_less
 from crawler.items import WHOLE, Outcome, Record, Shard, Ticket
 from crawler.store.commit import Committer, Note
 from crawler.store.ledger import NAME, Ledger
@@ -113,7 +114,7 @@ class WriterProcess:
         tickets: dict[bytes, Ticket] = {}
         items = [self._item(message, tickets) for message in batch]
         self._committer.commit(items)
-        records = [item for item in items if isinstance(item, Record)]
+        records = [item for item in items if not callable(item)]
         stored = [Stored(record.location, record.bytes, record.sha256, record.file_digest) for record in records]
         with suppress(ConnectionError):  # nobody is left to hear it
             self._engine.settimeout(None)
@@ -181,6 +182,7 @@ def main() -> None:
     """The process: its orders come as JSON in the first argument, see `store.writer`."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the engine hears them, and says when it is over
+    collect_less()
     orders: dict[str, Any] = json.loads(sys.argv[1])
     serve(socket.socket(fileno=orders["socket"]), orders)
 

@@ -116,9 +116,7 @@ class Writer:
 
     def put(self, record: Record) -> None:
         """Hand a record over. Raises StoreError once the writer has ended."""
-        call = _call(record.ticket) if record.ticket is not None else None
-        children = [_call(child) for child in record.children]
-        self._send(Put(record, record.body, call, children), record)
+        self._send(Put.of(record), record)
 
     def sent(
         self, ticket: Ticket, *, list_id: int | None, again: bool = False, done: Callable[[], None] | None = None
@@ -127,7 +125,7 @@ class Writer:
 
         Raises as `put` does.
         """
-        self._send(Sent(_call(ticket), list_id, again), None, done)
+        self._send(Sent(Call.of(ticket), list_id, again), None, done)
 
     def moved(self, rows: list[tuple[int, int | None, int]], *, done: Callable[[], None] | None = None) -> None:
         """Give rows another list and line: (list, line, row) each. Raises as `put` does."""
@@ -260,11 +258,3 @@ def spawn(place: Place, orders: Orders, their_socket: int) -> subprocess.Popen[b
         start_new_session=True,  # Ctrl-C is the engine's
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},  # noqa: PTH109
     )
-
-
-def _call(ticket: Ticket) -> Call:
-    return Call(
-        ticket.entry, ticket.uuid, ticket.shown_url, ticket.prior, ticket.row,
-        ticket.parent.uuid if ticket.parent is not None else None, ticket.callback, ticket.errback, ticket.cb_kwargs,
-        ticket.request_meta,
-    )  # fmt: skip

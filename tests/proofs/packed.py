@@ -15,6 +15,7 @@ import os
 import random
 import shutil
 import socket
+import sys
 import tempfile
 import threading
 import time
@@ -27,7 +28,7 @@ from typing import TYPE_CHECKING, Final
 from crawler.items import Outcome
 from crawler.store import process
 from crawler.store.ledger import NAME, Ledger
-from crawler.store.messages import Call, Put, frame
+from crawler.store.messages import Put, frame
 from crawler.store.place import Place
 from crawler.store.reading import reading
 from tests.stored import Answer, answered, ticket
@@ -68,8 +69,7 @@ def messages(records: int, size: int) -> bytes:
         call = ticket(f"items/{number}", number + 1)
         record = answered(call, Answer(Outcome.OK, body_of(number, size, words), 200))
         record.headers = {"Content-Type": "application/json", "Server": "api", "Date": "Wed, 25 Nov 2026 08:00:00 GMT"}
-        told = Call(call.entry, call.uuid, call.shown_url, None, None, None, None, None, {}, {})
-        sent += frame(Put(record, record.body, told, []))
+        sent += frame(Put.of(record))
     return bytes(sent)
 
 
@@ -88,7 +88,8 @@ def write(folder: Path, sent: bytes, *, packed: bool) -> Round:
     child = os.fork()
     if child == 0:
         ours.close()
-        process.serve(theirs, orders)
+        sys.argv = ["", json.dumps(orders | {"socket": theirs.detach()})]
+        process.main()
         os._exit(0)
     theirs.close()
     listener = threading.Thread(target=lambda: list(iter(lambda: ours.recv(1 << 16), b"")))
