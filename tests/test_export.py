@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 from warcio.archiveiterator import ArchiveIterator
 
-from crawler.exceptions import ArgumentError
+from crawler.exceptions import ArgumentError, BodyError
 from crawler.export import Export, Options, find_format
 from crawler.export.columns import MOST_OF_THE_LIST
 from crawler.export.csv import defused
@@ -282,9 +282,8 @@ def test_records_of_a_ledger_that_leads_elsewhere_have_no_body(tmp_path: Path) -
     with reading(out) as opened:
         record = next(opened.records())
         for location in ("../secret.json", "responses/../../secret.json", "ledger.sqlite"):
-            made = Export(opened, "x", Options(format="jsonl", bodies=True))
-            assert made._answer({**record, "location": location}) == (None, None)
-            assert len(made.broken) == 1
+            [(_, answer)] = opened.answers([{**record, "location": location}])
+            assert isinstance(answer, BodyError)
 
 
 def test_answers_are_read_by_the_order_of_the_list(tmp_path: Path) -> None:

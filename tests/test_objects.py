@@ -19,7 +19,7 @@ from crawler.store.bodies import Body
 from crawler.store.ledger import Ledger
 from crawler.store.objects.address import Mark, fit, is_address, local_name, mark_of, refuse_remote
 from crawler.store.objects.bodies import ObjectBodies, ObjectReader
-from crawler.store.objects.client import Client, ConflictError
+from crawler.store.objects.client import AT_ONCE, Client, ConflictError
 from crawler.store.objects.lease import NAME, RUNS_OUT_S, SKEW_S, Lease, Terms, confirm, read
 from crawler.store.objects.prefix import Prefix
 from crawler.store.objects.upkeep import Upkeep
@@ -265,6 +265,20 @@ def test_a_reader_says_what_is_not_there_and_reads_nothing_else(client: Client, 
     client.put("ledger.sqlite", b"x")
     with pytest.raises(BodyError):
         ObjectReader(client).read(location)
+
+
+def test_many_are_read_at_once_and_come_in_order(client: Client) -> None:
+    """No more are asked for than the client takes, whatever the number of records."""
+    names = [OK.replace("0001.json", f"{number:04}.json") for number in range(3 * AT_ONCE)]
+    for name in names[:-1]:
+        client.put(name, name.encode())
+    drawn = []
+    read = ObjectReader(client).read_all(drawn.append(name) or name for name in names)  # type: ignore[func-returns-value]
+    assert next(read) == names[0].encode()
+    assert len(drawn) == AT_ONCE
+    *others, last = read
+    assert others == [name.encode() for name in names[1:-1]]
+    assert isinstance(last, BodyError)
 
 
 # Addresses and working directories

@@ -75,25 +75,28 @@ class Export:
 
     def records(self) -> Iterator[tuple[dict[str, Any], bytes | None]]:
         """Each record that is chosen, with its body if bodies are wanted and there is one."""
-        for record in self.reading.records(self.options.chosen):
-            body = self._answer(record)[0] if self.options.bodies else None
+        if self.options.bodies:
+            found = ((record, body) for record, body, _ in self._answers())
+        else:
+            found = ((record, None) for record in self.reading.records(self.options.chosen))
+        for record, body in found:
             yield record, body
             self._count()
 
     def answers(self) -> Iterator[tuple[dict[str, Any], bytes, str | None]]:
         """Each record that is chosen and has an answer: the body, and when it was there."""
-        for record in self.reading.records(self.options.chosen):
-            body, fetched_at = self._answer(record)
+        for record, body, fetched_at in self._answers():
             if body is not None and record["status"] is not None:
                 yield record, body, fetched_at
                 self._count()
 
-    def _answer(self, record: dict[str, Any]) -> tuple[bytes | None, str | None]:
-        try:
-            return self.reading.answer(record)
-        except BodyError as exc:
-            self.broken.append(str(exc))
-            return None, None
+    def _answers(self) -> Iterator[tuple[dict[str, Any], bytes | None, str | None]]:
+        for record, answer in self.reading.answers(self.reading.records(self.options.chosen)):
+            if isinstance(answer, BodyError):
+                self.broken.append(str(answer))
+                yield record, None, None
+            else:
+                yield record, *answer
 
     def _count(self) -> None:
         self.written += 1

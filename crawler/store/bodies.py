@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from crawler.exceptions import BodyError
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 
 class Body(NamedTuple):
@@ -84,3 +86,11 @@ class Reader(Protocol):
     def read(self, location: str) -> bytes:
         """What was put, byte for byte. Raises BodyError when it is not there, or cannot be read as it was written."""
         ...
+
+    def read_all(self, locations: Iterable[str]) -> Iterator[bytes | BodyError]:
+        """What `read` gives or raises, in this order; many at once where that saves waiting."""
+        for location in locations:
+            try:
+                yield self.read(location)
+            except BodyError as exc:
+                yield exc

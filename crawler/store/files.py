@@ -18,6 +18,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Literal
 
 from crawler.exceptions import BodyError, StoreError
+from crawler.store.bodies import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -223,7 +224,7 @@ class Files:
         return StoreError(f"cannot {verb} {self._shown / name}: {exc.strerror}")
 
 
-class FileReader:
+class FileReader(Reader):
     """The same tree, for a reader (a `Reader`)."""
 
     def __init__(self, out: Path) -> None:

@@ -15,6 +15,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from crawler.exceptions import BodyError
+from crawler.store.bodies import Reader
 from crawler.store.files import open_regular
 
 if sys.version_info >= (3, 14):
@@ -139,7 +140,7 @@ def unpack(frame: bytes, *, most_bytes: int = MOST_BYTES) -> bytes:
         raise ValueError(str(exc)) from exc
 
 
-class PartReader:
+class PartReader(Reader):
     """The parts of a directory (a `Reader`). A frame is unpacked once for all its lines that are read in a row."""
 
     def __init__(self, out: Path) -> None:

@@ -12,7 +12,8 @@ import os
 import sqlite3
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from itertools import tee
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from crawler.exceptions import BodyError, OtherListError, StoreError
 from crawler.items import uuid_text
@@ -23,7 +24,7 @@ from crawler.store.ledgers import ledgers
 from crawler.store.stores import open_reader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from crawler.store.bodies import Reader
@@ -35,6 +36,9 @@ COLUMNS: Final = (
     "last_modified", "attempts", "started_at", "elapsed_ms", "waited_ms", "not_before", "error", "meta",
 )  # fmt: skip
 """The columns of the view `records`, in its order."""
+
+Answer: TypeAlias = tuple[bytes | None, str | None]
+"""A body, None without one, and when it was there."""
 
 PAGE: Final = 500
 """Records that are read at once; SQLite takes up to 32,766 values in a statement."""
@@ -145,11 +149,27 @@ class Reading:
         """
         return self.answer(record)[0]
 
-    def answer(self, record: dict[str, Any]) -> tuple[bytes | None, str | None]:
-        """The body, and when the answer was there as the envelope has it; else when the call began."""
-        if record["location"] is None:
+    def answer(self, record: dict[str, Any]) -> Answer:
+        """The body, and when it was there as the envelope has it; else when the call began. Raises BodyError."""
+        return self._opened(record, self.stored.read(record["location"]) if record["location"] is not None else None)
+
+    def answers(self, records: Iterable[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], Answer | BodyError]]:
+        """The same of many records, in their order; bodies are read ahead where they come from elsewhere."""
+        records, again = tee(records)
+        bodies = self.stored.read_all(record["location"] for record in again if record["location"] is not None)
+        for record in records:
+            data = next(bodies) if record["location"] is not None else None
+            if isinstance(data, BodyError):
+                yield record, data
+                continue
+            try:
+                yield record, self._opened(record, data)
+            except BodyError as exc:
+                yield record, exc
+
+    def _opened(self, record: dict[str, Any], data: bytes | None) -> Answer:
+        if data is None:
             return None, record["started_at"]
-        data = self.stored.read(record["location"])
         if hashlib.sha256(data).hexdigest() != record["file_digest"]:
             raise BodyError(f"{self.out / record['location']} is not what the ledger says")
         if self.raw:

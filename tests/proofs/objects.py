@@ -25,6 +25,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Final
 from unittest.mock import patch
 
+from crawler.store.objects.bodies import ObjectReader
 from crawler.store.process import BATCH_RECORDS
 from crawler.store.writer import QUEUE_RECORDS
 from tests.harness import ApiServer, Crawl
@@ -160,10 +161,23 @@ def measured(fetch: Callable[[], CrawlResult]) -> Cost:
     return Cost(time.monotonic() - began_s, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
+def reading(prefix: Prefix, rounds: int) -> tuple[list[float], list[float]]:
+    """Seconds for all bodies, in the order of their names: one after the other, and ahead, as an export has them."""
+    reader, names = ObjectReader(prefix.client), sorted(bodies_of(prefix.objects()))
+    alone: list[float] = []
+    ahead: list[float] = []
+    for _ in range(rounds):
+        for seconds, bodies in ((alone, map(reader.read, names)), (ahead, reader.read_all(names))):
+            began_s = time.monotonic()
+            assert [*map(type, bodies)] == [bytes] * len(names)
+            seconds.append(time.monotonic() - began_s)
+    return alone, ahead
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lines", type=int, default=10_000)
-    parser.add_argument("--rounds", type=int, default=3, help="of what an object costs")
+    parser.add_argument("--rounds", type=int, default=3, help="of what an object costs, and of reading them")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     costs = []
@@ -177,12 +191,14 @@ def main() -> None:
             with Weed(folder / "store") as weed, seen_from_here(weed):
                 prefix = Prefix(weed, "trial", folder, crawl)
                 found = run_trial(Trial(lines=given.lines, seed=given.seed), api, prefix, weed, crawl)
+                alone, ahead = map(median, reading(prefix, given.rounds))
         finally:
             crawl.close()
     for name in ("wall_s", "cpu_s"):
         local, objects = (median(getattr(each[at], name) for each in costs) for at in (0, 1))
         a_call = [f"{1000 * each / given.lines:.2f} ms a call" for each in (local, objects)]
         print(f"{name}: directory {a_call[0]}, objects {a_call[1]}, ratio {objects / local:.2f}")
+    print(f"reading: one by one {alone:.2f} s, ahead {ahead:.2f} s, ratio {alone / ahead:.2f}")
     print(
         f"{given.lines} objects (seed {given.seed}), equal to the local files; {found.down} calls while the store was "
         f"away; two kills: 0 lost; {found.here} calls repeated on the same machine, bound {BOUND}; {found.elsewhere} "

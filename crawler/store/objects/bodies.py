@@ -7,15 +7,17 @@ and moved into place afterwards, by the store itself. Knows nothing of rows.
 from __future__ import annotations
 
 import time
+from collections import deque
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from crawler.exceptions import BodyError, OtherRunError, StoreError
 from crawler.store.files import LOCATION, STAGED, location
-from crawler.store.objects.client import AT_START_S, Client, wait_for
+from crawler.store.objects.client import AT_ONCE, AT_START_S, Client, wait_for
 from crawler.store.objects.lease import NAME, RENEWED_S, confirm
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from concurrent.futures import Future
 
     from crawler.items import Shard
@@ -142,3 +144,17 @@ class ObjectReader:
         if found is None:
             raise BodyError(f"{self._client.url}/{location}: there is no such object")
         return found[0]
+
+    def read_all(self, locations: Iterable[str]) -> Iterator[bytes | BodyError]:
+        """As many at once as the client takes, so that is what is held in memory."""
+        under_way: deque[Future[bytes]] = deque()
+        left = iter(locations)
+        while True:
+            for name in islice(left, AT_ONCE - len(under_way)):
+                under_way.append(self._client.soon(self.read, name))
+            if not under_way:
+                return
+            try:
+                yield under_way.popleft().result()
+            except BodyError as exc:
+                yield exc
