@@ -211,6 +211,17 @@ def test_a_host_that_rests_leaves_the_others_alone(crawl: Crawl) -> None:
     assert hosts == [TWO[0], *([TWO[1]] * 10), *([TWO[0]] * 10)]
 
 
+def test_the_others_are_done_however_long_a_host_rests_and_however_many_of_its_lines_wait(crawl: Crawl) -> None:
+    """Longer than the run stays for: it ends with the lines of that host left, and with no other."""
+
+    def answer(heard: Heard) -> Says:
+        return Says(429, {"Retry-After": "3600"}) if heard.host == TWO[0] else OK
+
+    with Scripted(answer, addresses=TWO) as server:
+        summary = audit(crawl([server.url(f"/{n // 2}", n % 2) for n in range(3_000)]), 75)
+    assert (summary["stop_reason"], summary["equation"]["ok"], summary["equation"]["left"]) == ("waits", 1_500, 1_500)
+
+
 def test_what_remains_is_used_and_then_waited_for(crawl: Crawl) -> None:
     """A window of 5 calls that begins anew when the server says: none is refused."""
     windows: Counter[int] = Counter()

@@ -59,18 +59,19 @@ def test_a_cap_of_eight_at_once(workers: int, seed: int) -> None:
 OUTAGES = [Ending(status=503), Ending(status=502), Ending(status=500), Ending(failed=Cause.NETWORK)]
 
 
+@SEEDS
 @pytest.mark.parametrize(
     ("workers", "auto", "how"),
     [*((20, False, how) for how in OUTAGES), (20, True, OUTAGES[0]), (100, False, OUTAGES[0]), (100, True, OUTAGES[3])],
     ids=str,
 )
 def test_an_outage_of_a_minute_costs_a_call_a_second_at_the_most_and_no_line_its_retries(
-    workers: int, auto: bool, how: Ending
+    workers: int, auto: bool, how: Ending, seed: int
 ) -> None:
     """In the middle of a list; what was on its way when it began cannot be helped."""
-    server = Failing(from_s=2.0, to_s=62.0, how=how, latency_s=0.1)
+    server = Failing(from_s=2.0, to_s=62.0, how=how, latency_s=0.1).seeded(seed)
     calls = 15 * workers * 10
-    done = crawl(server, host_with(workers, auto=auto), calls)
+    done = crawl(server, host_with(workers, auto=auto, seed=seed), calls)
     assert is_whole(done, calls)
     before_per_s, after_per_s = done.per_s(1, 2), done.per_s(72, 74)
     assert after_per_s >= 0.9 * before_per_s
