@@ -4,7 +4,7 @@
 
 Runs of lists of their own into directories of their own start at the same moment and call one host. No window has
 more than ONE call above the rate, wherever it begins, which is what jitter on the way may bring; USED of the rate is
-used from the first call to the last.
+used from the first call to the last. When a call came is the kernel's word, where it gives one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 from crawler.pacing import RATE
 from tests.harness import Crawl, write_list
 from tests.pacing_world import most_in
-from tests.scripted import OK, Scripted
+from tests.proofs.stamped import Stamped
 
 if TYPE_CHECKING:
     from crawler.pacing import Rate
@@ -34,14 +34,13 @@ LEAST_S: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """most: calls in the window that has the most. used: of what the rate allows. late_s: of the server, at most."""
+    """most: calls in the window that has the most. used: of what the rate allows."""
 
     rate: Rate
     processes: int
     calls: int
     most: int
     used: float
-    late_s: float
 
     @property
     def is_kept(self) -> bool:
@@ -51,8 +50,7 @@ class Figures:
         quota = self.rate.quotas[0]
         return (
             f"rate={self.rate}, {self.processes} at once: {self.calls:,} calls, at most {self.most} in any "
-            f"{quota.window_s} s, {self.used:.1%} of the rate used; the server was up to {self.late_s * 1000:.0f} ms "
-            f"late{'' if self.is_kept else ' NOT KEPT'}"
+            f"{quota.window_s} s, {self.used:.1%} of the rate used{'' if self.is_kept else ' NOT KEPT'}"
         )
 
 
@@ -60,7 +58,7 @@ def measure(rate: Rate, processes: int, *, for_s: float) -> Figures:
     """Have so many processes call a host together for about so long. Raises AssertionError when a line is not ok."""
     (quota,) = rate.quotas
     each = round(for_s * quota.calls / quota.window_s / processes)
-    with tempfile.TemporaryDirectory() as folder, Scripted(lambda _: OK) as server:
+    with tempfile.TemporaryDirectory() as folder, Stamped() as server:
         crawl = Crawl(Path(folder))
         lists = [
             write_list(Path(folder) / f"{number}.txt", (server.url(f"/{number}/{n}") for n in range(each)))
@@ -71,11 +69,10 @@ def measure(rate: Rate, processes: int, *, for_s: float) -> Figures:
             done = [running.wait(2 * for_s + 60).summary["equation"]["ok"] for running in all_running]
         finally:
             crawl.close()
-        times = [heard.at_s for heard in server.heard]
-        late_s = server.late_s
+        times = sorted(server.times)
     assert done == [each] * processes
     used = (len(times) - 1) / (times[-1] - times[0]) / (quota.calls / quota.window_s)
-    return Figures(rate, processes, len(times), most_in(times, quota.window_s), used, late_s)
+    return Figures(rate, processes, len(times), most_in(times, quota.window_s), used)
 
 
 def main() -> int:
