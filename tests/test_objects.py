@@ -13,11 +13,11 @@ pytest.importorskip("obstore", reason="pip install obstore")
 
 from obstore.store import MemoryStore
 
-from crawler.exceptions import ArgumentError, BodyError, OtherListError, OtherRunError, StoreError
+from crawler.exceptions import ArgumentError, BodyError, OtherRunError, StoreError
 from crawler.items import WHOLE, Shard
 from crawler.store.bodies import Body
 from crawler.store.ledger import Ledger
-from crawler.store.objects.address import Mark, fit, is_address, local_name, mark_of, refuse_remote
+from crawler.store.objects.address import Mark, fit, is_address, local_name, mark_of
 from crawler.store.objects.bodies import ObjectBodies, ObjectReader
 from crawler.store.objects.client import AT_ONCE, Client, ConflictError
 from crawler.store.objects.lease import NAME, RUNS_OUT_S, SKEW_S, Lease, Terms, confirm, read
@@ -307,13 +307,6 @@ def test_a_directory_knows_its_store(tmp_path: Path) -> None:
     mark = Mark(url=URL, holder="h", token="t", killed=True, patience_s=3)
     mark.write(tmp_path)
     assert mark_of(tmp_path) == mark
-
-
-def test_what_would_take_its_bodies_for_missing_is_refused(tmp_path: Path) -> None:
-    refuse_remote(tmp_path, "verifying")
-    Mark(url=URL, holder="h").write(tmp_path)
-    with pytest.raises(OtherListError, match="are in s3://bucket/prefix, where verifying is not possible yet"):
-        refuse_remote(tmp_path, "verifying")
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"url": "file:///etc", "holder": ""}', '{"x": 1}'])

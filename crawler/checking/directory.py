@@ -10,13 +10,16 @@ import os
 import sys
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 from crawler.checking.findings import Finding, Kind
 from crawler.checking.packed import RowRange, check_parts, check_ranges, row_ranges
 from crawler.checking.unit import Checked, Unit, check_batch, prefixes, strays
+from crawler.store.objects.address import store_of
 from crawler.store.reading import identity, open_ledger
+from crawler.store.stores import open_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -71,7 +74,8 @@ class Check:
         if ranges is not None:
             yield from self._packed(ranges)
             return
-        orphans = list(strays(self.out, levels))
+        with closing(open_tree(self.out)) as tree:
+            orphans = list(strays(tree, levels))
         units = [
             Unit(str(self.out), prefix, raw, levels)
             for prefix in prefixes(levels)
@@ -110,6 +114,8 @@ class Check:
 
     def _each(self, units: list[U], check: Callable[[list[U]], list[Checked]]) -> Iterator[Checked]:
         jobs = min(self.jobs or os.cpu_count() or 1, len(units))
+        if store_of(self.out) is not None:  # one process has as many requests under way as a store likes
+            jobs = 1
         if not units:
             return
         if jobs == 1 or (self.jobs is None and self.progress.total <= ALONE):

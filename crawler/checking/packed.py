@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Final
 
 from crawler.checking.findings import Finding, Kind
 from crawler.checking.record import COLUMNS, Row, compare
-from crawler.checking.unit import TREES, Checked, below, without_a_file
+from crawler.checking.unit import TREES, Checked, without_a_file
 from crawler.exceptions import BodyError
 from crawler.store.parts import PartReader, frames, unpack
 from crawler.store.reading import open_ledger
+from crawler.store.tree import FileReader
 
 if TYPE_CHECKING:
     import sqlite3
@@ -84,7 +85,7 @@ def check_parts(
 
     live: rows by part. broken: parts of which rows have been found broken.
     """
-    present = {name for tree in TREES for name in below(out, tree)}
+    present = {name for tree in TREES for name in FileReader(out).below(tree)}
     for name, size, lines in db.execute("SELECT name, bytes, lines FROM packs ORDER BY name"):
         idle = max(0, lines - live[name])
         if name not in present:

@@ -14,9 +14,9 @@ from crawler.checking.findings import Finding, Kind
 from crawler.items import Entry, uuid5_bytes
 from crawler.store.asked import asked_for
 from crawler.store.exports import list_line, replacing
-from crawler.store.files import Files
 from crawler.store.parts import ENDING
 from crawler.store.rewriting import keep_live
+from crawler.store.stores import remove
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -71,11 +71,9 @@ def repair(
                 done.lost.append(finding)
     for part in _parts_of(findings):
         keep_live(place, ledger, part)
-    files = Files(place, "process")
-    for finding in findings:
-        if finding.kind is Kind.ORPHAN and finding.location is not None:
-            files.discard(finding.location)
-            done.removed += 1
+    orphans = [finding.location for finding in findings if finding.kind is Kind.ORPHAN]
+    remove(place, filter(None, orphans))
+    done.removed = len(orphans)
     with replacing(place.directory / REPAIR) as file:
         for finding in sorted(rows, key=lambda finding: -(finding.row or 0)):  # a page before the one that leads to it
             if finding.row in calls:

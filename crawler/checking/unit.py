@@ -6,8 +6,8 @@ names, whatever the size of the directory.
 
 from __future__ import annotations
 
-import os
-from collections import Counter
+from collections import Counter, deque
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -16,12 +16,15 @@ from crawler.checking.findings import Finding, Kind
 from crawler.checking.record import COLUMNS, Row, compare
 from crawler.exceptions import BodyError
 from crawler.items import Outcome
-from crawler.store.files import ERRORS, LOCATION, RESPONSES, STAGED, FileReader
+from crawler.store.files import ERRORS, LOCATION, RESPONSES, STAGED
 from crawler.store.reading import open_ledger
 from crawler.store.schema import State
+from crawler.store.stores import open_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from crawler.store.bodies import Tree
 
 TREES: Final = (RESPONSES, ERRORS)
 _SQL: Final = f"SELECT {', '.join(COLUMNS)} FROM calls WHERE uuid8 BETWEEN ? AND ? ORDER BY uuid8"  # noqa: S608  # ours
@@ -57,13 +60,13 @@ def prefixes(levels: int) -> list[str]:
 
 def check_units(units: Sequence[Unit]) -> Iterator[Checked]:
     """Check units of one directory, one after the other. Raises StoreError."""
-    with open_ledger(Path(units[0].out)) as db:
+    out = Path(units[0].out)
+    with open_ledger(out) as db, closing(open_tree(out)) as tree:
         for unit in units:
-            checker = _Checker(unit)
+            checker = _Checker(unit, tree)
             low = int.from_bytes(bytes.fromhex(unit.prefix.ljust(16, "0")), "big", signed=True)
             high = int.from_bytes(bytes.fromhex(unit.prefix.ljust(16, "f")), "big", signed=True)
-            for values in db.execute(_SQL, (low, high)):
-                checker.check(Row(dict(zip(COLUMNS, values, strict=True))))
+            checker.check(Row(dict(zip(COLUMNS, values, strict=True))) for values in db.execute(_SQL, (low, high)))
             checker.checked.orphans = sorted(checker.present - checker.claimed)
             yield checker.checked
 
@@ -76,19 +79,36 @@ def check_batch(units: Sequence[Unit]) -> list[Checked]:
 class _Checker:
     """present: what lies in the unit's folders; claimed: what rows name of it, or are about to replace."""
 
-    def __init__(self, unit: Unit) -> None:
+    def __init__(self, unit: Unit, tree: Tree) -> None:
         self._unit = unit
-        self._out = Path(unit.out)
-        self._files = FileReader(self._out)
-        self.present = set(_listed(self._out, unit))
+        self._tree = tree
+        self.present = set(_listed(tree, unit))
         self.claimed: set[str] = set()
         self.checked = Checked()
 
-    def check(self, row: Row) -> None:
+    def check(self, rows: Iterable[Row]) -> None:
+        """Look for the files of all rows, and read them, as many at once as the store likes, in the same order."""
+        found: deque[tuple[Row, str]] = deque()
+
+        def names() -> Iterator[str]:
+            for row in rows:
+                if (name := self._find(row)) is not None:
+                    found.append((row, name))
+                    yield name
+
+        for data in self._tree.read_all(names()):
+            self._note(self._compare(*found.popleft(), data))
+
+    def _note(self, finding: Finding | None) -> None:
+        if finding is not None:
+            self.checked.findings.append(finding)
+
+    def _find(self, row: Row) -> str | None:
+        """The name of the row's file, where it has one that is to be read."""
         place, expected, other = row["location"], *row.expected(self._unit.levels)
         if row.is_open:  # its file, if it has one, is about to be replaced
             self.claimed.update((place, f"{place}{STAGED}", expected, other))
-            return
+            return None
         self.checked.records += 1
         names = [place, expected, other]
         if place is None and row["file_digest"] is None:  # it never had a file; what lies there is a killed run's
@@ -97,22 +117,21 @@ class _Checker:
             self.claimed.update((expected, f"{expected}{STAGED}", other))
             names = [f"{place}{STAGED}", place]
         found = next((name for name in names if name is not None and self._is_there(name)), None)
-        finding = self._compare(row, found) if found is not None else without_a_file(row)
-        if finding is not None:
-            self.checked.findings.append(finding)
+        if found is None:
+            self._note(without_a_file(row))
+        else:
+            self.claimed.add(found)
+        return found
 
     def _is_there(self, name: str) -> bool:
         """Whether a file is there; one of another unit, too, should the row's own name have been changed."""
         if name.rpartition("/")[2].startswith(self._unit.prefix):
             return name in self.present
-        return LOCATION.fullmatch(name) is not None and (self._out / name).is_file()
+        return LOCATION.fullmatch(name) is not None and self._tree.is_there(name)
 
-    def _compare(self, row: Row, found: str) -> Finding | None:
-        self.claimed.add(found)
-        try:
-            data = self._files.read(found)
-        except BodyError as exc:
-            return row.found(Kind.ALTERED, str(exc), place=found)
+    def _compare(self, row: Row, found: str, data: bytes | BodyError) -> Finding | None:
+        if isinstance(data, BodyError):
+            return row.found(Kind.ALTERED, str(data), place=found)
         self.checked.files += 1
         self.checked.bytes += len(data)
         return compare(row, data, found.removesuffix(STAGED), raw=self._unit.raw, levels=self._unit.levels)
@@ -128,41 +147,23 @@ def without_a_file(row: Row) -> Finding | None:
     return None
 
 
-def _listed(out: Path, unit: Unit) -> Iterator[str]:
+def _listed(tree: Tree, unit: Unit) -> Iterator[str]:
     """Everything that lies where the unit's files belong, as locations."""
-    for tree in TREES:
+    for top in TREES:
         if unit.levels:
-            yield from below(out, f"{tree}/{unit.prefix}")
+            yield from tree.below(f"{top}/{unit.prefix}")
         else:
-            yield from (name for name in below(out, tree) if name.startswith(f"{tree}/{unit.prefix}"))
+            yield from (name for name in tree.below(top) if name.startswith(f"{top}/{unit.prefix}"))
 
 
-def below(out: Path, folder: str) -> Iterator[str]:
-    """The names of all that is no folder, below one; nothing if it is not there or is no folder itself."""
-    path = out / folder
-    if not path.is_dir() or path.is_symlink():
-        return
-    with os.scandir(path) as entries:
-        for entry in entries:
-            name = f"{folder}/{entry.name}"
-            if entry.is_dir(follow_symlinks=False):
-                yield from below(out, name)
-            else:
-                yield name
-
-
-def strays(out: Path, levels: int) -> Iterator[str]:
+def strays(tree: Tree, levels: int) -> Iterator[str]:
     """What lies in the trees where no unit looks."""
-    for tree in TREES:
-        path = out / tree
-        if not path.is_dir() or path.is_symlink():
-            continue
-        with os.scandir(path) as entries:
-            for entry in entries:
-                name = f"{tree}/{entry.name}"
-                is_folder = entry.is_dir(follow_symlinks=False)
-                if entry.name[: 2 if levels else 1] in prefixes(levels) and (
-                    not levels or (is_folder and len(entry.name) == 2)
-                ):
-                    continue
-                yield from below(out, name) if is_folder else (name,)
+    begins = prefixes(levels)
+    for top in TREES:
+        folders, others = tree.entries(top)
+        yield from (name for name in others if levels or name[len(top) + 1 :][:1] not in begins)
+        for folder in folders:
+            if not levels and folder[len(top) + 1 :][:1] in begins:
+                continue  # a unit looks at all that begins so
+            if not levels or folder[len(top) + 1 :] not in begins:
+                yield from tree.below(folder)

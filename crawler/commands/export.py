@@ -44,7 +44,8 @@ class Command(ScrapyCommand):
             raise UsageError("say what goes where: scrapy export out/items --to items.csv", print_help=False)
         os.umask(0o077)
         try:
-            self.exitcode = _export(Path(args[0]), opts)
+            assert self.settings is not None
+            self.exitcode = _export(args[0], self.settings.get("APIFETCH_LOCAL", "out"), opts)
         except BrokenPipeError:  # `| head` has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except ApiFetchError as exc:
@@ -52,14 +53,15 @@ class Command(ScrapyCommand):
             self.exitcode = int(ExitCode.DISK if isinstance(exc, StoreError) else ExitCode.USAGE)
 
 
-def _export(out: Path, opts: argparse.Namespace) -> int:
+def _export(out: str, local: str, opts: argparse.Namespace) -> int:
     from crawler.checking import FOUND  # noqa: PLC0415
     from crawler.export import Export  # noqa: PLC0415
+    from crawler.store.outputs import to_read  # noqa: PLC0415
     from crawler.store.reading import reading  # noqa: PLC0415
     from crawler.telling import Telling  # noqa: PLC0415
 
     options = _options(opts)
-    with reading(out) as opened, Telling(sys.stderr) as telling:
+    with to_read(out, local) as directory, reading(directory) as opened, Telling(sys.stderr) as telling:
         total = opened.count(options.chosen)
         export = Export(opened, opts.to, options)
         export.tell = lambda written: telling.say(lambda: f"{written:,} of {total:,} records")
@@ -67,7 +69,7 @@ def _export(out: Path, opts: argparse.Namespace) -> int:
     return _conclude(out, export, total, FOUND)
 
 
-def _conclude(out: Path, export: Export, total: int, found: int) -> int:
+def _conclude(out: str, export: Export, total: int, found: int) -> int:
     left = f" of {total:,}; the others have no answer" if export.written < total else ""
     sys.stderr.write(f"{export.written:,} records{left} to {export.name}\n")
     for reason in export.broken[:10]:

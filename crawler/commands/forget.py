@@ -37,7 +37,8 @@ class Command(ScrapyCommand):
         if len(args) != 1 or not opts.uuids:
             raise UsageError("say where, and what: scrapy forget out/items --uuids FILE", print_help=False)
         try:
-            self.exitcode = _forget(Path(args[0]), read_uuids(opts.uuids))
+            assert self.settings is not None
+            self.exitcode = _forget(args[0], self.settings.get("APIFETCH_LOCAL", "out"), read_uuids(opts.uuids))
         except ApiFetchError as exc:
             sys.stderr.write(f"scrapy forget: {exc}\n")
             codes = {OtherRunError: ExitCode.OTHER_RUN, StoreError: ExitCode.DISK}
@@ -62,19 +63,21 @@ def read_uuids(name: str) -> list[bytes]:
     return uuids
 
 
-def _forget(out: Path, uuids: list[bytes]) -> int:
+def _forget(out: str, local: str, uuids: list[bytes]) -> int:
     from crawler.checking import FOUND  # noqa: PLC0415
-    from crawler.store.forgetting import forget  # noqa: PLC0415
+    from crawler.store.forgetting import RETOLD, forget  # noqa: PLC0415
     from crawler.store.ledger import Ledger  # noqa: PLC0415
-    from crawler.store.objects.address import refuse_remote  # noqa: PLC0415
-    from crawler.store.place import Place  # noqa: PLC0415
+    from crawler.store.outputs import held  # noqa: PLC0415
     from crawler.store.reading import identity, open_ledger  # noqa: PLC0415
 
-    refuse_remote(out, "forgetting")
-    with open_ledger(out) as db:  # before the lock: a directory that is none is not to be made one
-        levels = int(identity(db).get("APIFETCH_FOLDER_LEVELS", 1))
-    with closing(Place.take(out)) as place, closing(Ledger(out, durable=True)) as ledger:
-        done = forget(place, ledger, uuids, levels=levels)
+    with held(out, local) as hold:
+        with open_ledger(hold.place.directory) as db:
+            levels = int(identity(db).get("APIFETCH_FOLDER_LEVELS", 1))
+        with closing(Ledger(hold.place.directory, durable=True)) as ledger:
+            done = forget(hold.place, ledger, uuids, levels=levels)
+        for name in RETOLD:
+            hold.put(name)
+        hold.hand_over()
     print(f"Erased: {done.erased:,} calls, {done.files + done.lines:,} {'lines' if done.lines else 'files'}")
     for uuid in done.unknown:
         sys.stderr.write(f"scrapy forget: {uuid} is not in the ledger\n")

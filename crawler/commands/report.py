@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scrapy.commands import ScrapyCommand
@@ -34,14 +33,18 @@ class Command(ScrapyCommand):
         from crawler.exceptions import ApiFetchError, StoreError  # noqa: PLC0415
         from crawler.report import write_report  # noqa: PLC0415
         from crawler.report.shards import shards  # noqa: PLC0415
+        from crawler.store.outputs import put, to_read  # noqa: PLC0415
 
         if len(args) != 1:
             raise UsageError("say which output directory: scrapy report out/items", print_help=False)
         os.umask(0o077)
-        for line in shards(Path(args[0])):
-            print(line)
+        assert self.settings is not None
+        local = self.settings.get("APIFETCH_LOCAL", "out")
         try:
-            print(write_report(Path(args[0]), run=opts.run))
+            with to_read(args[0], local) as out:
+                for line in shards(out, shown=args[0]):
+                    print(line)
+                print(put(args[0], local, write_report(out, run=opts.run)))
         except StoreError as exc:
             self._refuse(exc, ExitCode.DISK)
         except (ApiFetchError, LookupError) as exc:

@@ -10,7 +10,6 @@ import os
 import subprocess
 import sys
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from scrapy.commands import ScrapyCommand
@@ -19,6 +18,7 @@ from scrapy.exceptions import UsageError
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Collection, Iterator
+    from pathlib import Path
 
     from crawler.checking import Finding, Progress, Repair
     from crawler.items import BadLine, Entry
@@ -73,7 +73,8 @@ class Command(ScrapyCommand):
             raise UsageError(f"--jobs={opts.jobs}: expected a whole number, 1 or more", print_help=False)
         os.umask(0o077)
         try:
-            self.exitcode = _verify(Path(args[0]), opts)
+            assert self.settings is not None
+            self.exitcode = _verify(args[0], self.settings.get("APIFETCH_LOCAL", "out"), opts)
         except OtherRunError as exc:
             self._refuse(exc, ExitCode.OTHER_RUN)
         except StoreError as exc:
@@ -86,24 +87,21 @@ class Command(ScrapyCommand):
         self.exitcode = int(code)
 
 
-def _verify(out: Path, opts: argparse.Namespace) -> int:
+def _verify(named: str, local: str, opts: argparse.Namespace) -> int:
     from crawler.checking import FOUND, REPAIR  # noqa: PLC0415
-    from crawler.store.objects.address import refuse_remote  # noqa: PLC0415
-    from crawler.store.place import Place  # noqa: PLC0415
-    from crawler.store.reading import open_ledger  # noqa: PLC0415
+    from crawler.store.outputs import held  # noqa: PLC0415
 
-    refuse_remote(out, "verifying")
-    with open_ledger(out):  # before the lock: a directory that is none is not to be made one
-        pass
-    with closing(Place.take(out)) as place:
+    with held(named, local) as hold:
+        out = hold.place.directory
         findings, said = _check(out, opts, None)
         print(said)
         if not findings or not opts.repair:
             return FOUND if findings else 0
         arguments, settings = _arguments(out, opts)
-        done = _mend(place, findings)
+        done = _mend(hold.place, findings)
+        hold.hand_over()
     code = _fetch_again(opts, arguments, settings) if done.again else 0
-    with closing(Place.take(out)):
+    with held(named, local):
         left, said = _check(out, opts, {name for finding in findings for name in finding.names})
     print(f"After the repair: {said}")
     if not left:

@@ -21,8 +21,11 @@ SHOWN: Final = 20
 """Parts that are named: of ten thousand nobody reads more."""
 
 
-def shards(out: Path) -> Iterator[str]:
-    """Give a line for each part that is not complete, after one for all; nothing where *out* is not in parts."""
+def shards(out: Path, *, shown: str | None = None) -> Iterator[str]:
+    """Give a line for each part that is not complete, after one for all; nothing where *out* is not in parts.
+
+    shown: the output as people know it, None: by its path.
+    """
     found = {shard: path for shard, path in ledgers(out).items() if shard.is_part}
     if not found:
         return
@@ -33,7 +36,7 @@ def shards(out: Path) -> Iterator[str]:
         said = "never ran" if shard not in found else _unfinished(out, shard)
         if said:
             lines.append(f"part {shard} {said}")
-    yield f"{out} is in {count:,} parts: {count - len(lines):,} complete"
+    yield f"{shown or out} is in {count:,} parts: {count - len(lines):,} complete"
     yield from (f"  {line}" for line in lines[:SHOWN])
     if len(lines) > SHOWN:
         yield f"  and {len(lines) - SHOWN:,} more"

@@ -84,7 +84,10 @@ class Reader(Protocol):
     """Where the bodies of a directory are read, by whoever changes nothing."""
 
     def read(self, location: str) -> bytes:
-        """What was put, byte for byte. Raises BodyError when it is not there, or cannot be read as it was written."""
+        """What was put, byte for byte. Raises BodyError when it is not there, or cannot be read as it was written.
+
+        Raises StoreError when nobody can tell now: a store that is down.
+        """
         ...
 
     def read_all(self, locations: Iterable[str]) -> Iterator[bytes | BodyError]:
@@ -94,3 +97,19 @@ class Reader(Protocol):
                 yield self.read(location)
             except BodyError as exc:
                 yield exc
+
+
+class Tree(Reader, Protocol):
+    """Where each body has a name of its own, for who holds all of it against the ledger. Raises StoreError."""
+
+    def entries(self, folder: str) -> tuple[list[str], list[str]]:
+        """The folders right below a folder, and what else is there, by their names from the output on."""
+        ...
+
+    def below(self, folder: str) -> Iterator[str]:
+        """All that is no folder, however deep; nothing if there is no such folder."""
+        ...
+
+    def is_there(self, name: str) -> bool: ...
+
+    def close(self) -> None: ...

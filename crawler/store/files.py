@@ -18,7 +18,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Literal
 
 from crawler.exceptions import BodyError, StoreError
-from crawler.store.bodies import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -222,20 +221,6 @@ class Files:
 
     def _error(self, verb: str, name: str, exc: OSError) -> StoreError:
         return StoreError(f"cannot {verb} {self._shown / name}: {exc.strerror}")
-
-
-class FileReader(Reader):
-    """The same tree, for a reader (a `Reader`)."""
-
-    def __init__(self, out: Path) -> None:
-        self._out = out
-
-    def read(self, location: str) -> bytes:
-        if LOCATION.fullmatch(location) is None:
-            raise BodyError(f"{location!r} is no place of a body in {self._out}")
-        fd = open_regular(self._out / location)
-        with open(fd, "rb") as file:  # noqa: PTH123  # of a descriptor
-            return file.read()
 
 
 def open_regular(path: Path) -> int:

@@ -14,6 +14,7 @@ from crawler.store.exports import write_lists
 from crawler.store.files import PARTIAL, STAGED, location
 from crawler.store.rewriting import erase_lines, shred
 from crawler.store.schema import State
+from crawler.store.stores import remove
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,10 +57,15 @@ def forget(place: Place, ledger: Ledger, uuids: Iterable[bytes], *, levels: int)
             done.unknown.append(uuid_text(uuid))
         else:
             known[uuid] = prior.id
-    for uuid in known:
-        for ok in (True, False):
-            for ending in ("", STAGED, PARTIAL, STAGED + PARTIAL):
-                done.files += shred(place, location(uuid_text(uuid), ok=ok, levels=levels) + ending)
+    done.files = remove(
+        place,
+        (
+            location(uuid_text(uuid), ok=ok, levels=levels) + ending
+            for uuid in known
+            for ok in (True, False)
+            for ending in ("", STAGED, PARTIAL, STAGED + PARTIAL)
+        ),
+    )
     done.lines = erase_lines(place, ledger, known)
     for name in RETOLD:
         shred(place, name)

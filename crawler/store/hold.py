@@ -74,9 +74,9 @@ class Hold:
             self._upkeep.hand_over()
 
     def put(self, name: str) -> None:
-        """Put one file that was changed to where its bodies are. Raises StoreError."""
+        """Have one file that was changed, or removed, as it is where the bodies are. Raises StoreError."""
         if self._upkeep is not None:
-            self._upkeep.put_file(name)
+            self._upkeep.put_file(name, gone=True)
 
     def close(self, *, log: str | None = None, clean: bool = True) -> None:
         """Give it back. log: a file that goes along if it can. clean: as the lease has it."""

@@ -24,9 +24,10 @@ from crawler.store.ledgers import ledgers
 from crawler.store.stores import open_reader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from crawler.items import Shard
     from crawler.store.bodies import Reader
     from crawler.store.resume import RedoRule
 
@@ -55,14 +56,19 @@ def open_ledger(out: Path) -> Iterator[sqlite3.Connection]:
     """A connection that only reads, in a transaction of its own. Raises OtherListError and StoreError."""
     path = out / NAME
     if parts := [shard for shard in ledgers(out) if shard.is_part]:
-        raise OtherListError(
-            f"{out} is in parts (shard={parts[0]}, and {len(parts) - 1:,} more): run the list once without shard=, "
-            "which brings their records together and fetches what is left"
-        )
+        raise in_parts(str(out), parts)
     if not path.is_file() or path.is_symlink():
         raise OtherListError(f"{out}: expected an output directory, with a {NAME} in it")
     with _opened(path) as db:
         yield db
+
+
+def in_parts(out: str, parts: Sequence[Shard]) -> OtherListError:
+    """The error that an output has no ledger of the whole list. out: as people know it."""
+    return OtherListError(
+        f"{out} is in parts (shard={parts[0]}, and {len(parts) - 1:,} more): run the list once without shard=, "
+        "which brings their records together and fetches what is left"
+    )
 
 
 @contextmanager

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from crawler.store.files import FileReader, Files
+from crawler.store.files import Files
 from crawler.store.objects.address import mark_of
 from crawler.store.packs import Packs
 from crawler.store.parts import PartReader
+from crawler.store.rewriting import shred
+from crawler.store.tree import FileReader
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from crawler.items import Shard
-    from crawler.store.bodies import Bodies, Reader
+    from crawler.store.bodies import Bodies, Reader, Tree
     from crawler.store.files import Durability
     from crawler.store.ledger import Ledger
     from crawler.store.place import Place
@@ -33,12 +35,24 @@ def open_bodies(
     return Files(place, durability, levels=levels)
 
 
-def open_reader(out: Path, known: Mapping[str, str]) -> Reader:
-    """The store of a directory as a reader sees it. known: what the directory was begun with (reading.identity)."""
-    if known.get("pack"):
-        return PartReader(out)
+def open_tree(out: Path) -> Tree:
+    """The store of a directory whose bodies have names of their own."""
     if (mark := mark_of(out)) is not None:
         from crawler.store.objects.bodies import ObjectReader  # noqa: PLC0415  # for those who have obstore
 
         return ObjectReader.open(mark)
     return FileReader(out)
+
+
+def remove(place: Place, names: Iterable[str]) -> int:
+    """Remove bodies for good, files overwritten; how many there were. Raises StoreError."""
+    if (mark := mark_of(place.directory)) is not None:
+        from crawler.store.objects.bodies import removed  # noqa: PLC0415  # for those who have obstore
+
+        return removed(mark, names)
+    return sum(shred(place, name) for name in names)
+
+
+def open_reader(out: Path, known: Mapping[str, str]) -> Reader:
+    """The store of a directory as a reader sees it. known: what the directory was begun with (reading.identity)."""
+    return PartReader(out) if known.get("pack") else open_tree(out)

@@ -26,9 +26,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from crawler.store.files import FileReader
 from crawler.store.parts import PartReader, frames, unpack
 from crawler.store.process import BATCH_RECORDS
+from crawler.store.tree import FileReader
 from crawler.store.writer import QUEUE_RECORDS
 from tests.harness import ApiServer, Crawl, write_list
 

@@ -8,7 +8,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
-from crawler.exceptions import OtherListError, StoreError
+from crawler.exceptions import StoreError
 from crawler.items import WHOLE, Shard
 
 if TYPE_CHECKING:
@@ -71,12 +71,6 @@ class Mark:
             partial.replace(directory / name)
         except OSError as exc:
             raise StoreError(f"cannot write {directory / name}: {exc.strerror}") from exc
-
-
-def refuse_remote(directory: Path, what: str) -> None:
-    """Raise OtherListError where the bodies of a directory are in an object store. what: cannot be done there yet."""
-    if (url := store_of(directory)) is not None:
-        raise OtherListError(f"the bodies of {directory} are in {url}, where {what} is not possible yet")
 
 
 def store_of(directory: Path) -> str | None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from contextlib import closing
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from crawler.exceptions import BodyError, OtherRunError, StoreError
 from crawler.store.files import LOCATION, STAGED, location
-from crawler.store.objects.client import AT_ONCE, AT_START_S, Client, wait_for
+from crawler.store.objects.client import AT_ONCE, Client, wait_for
 from crawler.store.objects.lease import NAME, RENEWED_S, confirm
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ class ObjectBodies:
 
 
 class ObjectReader:
-    """The bodies below one prefix for whoever changes nothing (a `Reader`)."""
+    """The bodies below one prefix for whoever changes nothing (a `Tree`)."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -132,15 +133,12 @@ class ObjectReader:
     @classmethod
     def open(cls, mark: Mark) -> Self:
         """Raises ArgumentError, StoreError."""
-        return cls(Client(mark.url, patience_s=AT_START_S))
+        return cls(Client(mark.url, patience_s=mark.patience_s))
 
     def read(self, location: str) -> bytes:
         if LOCATION.fullmatch(location) is None:
             raise BodyError(f"{location!r} is no place of a body in {self._client.url}")
-        try:
-            found = self._client.get(location)
-        except StoreError as exc:
-            raise BodyError(str(exc)) from exc
+        found = self._client.get(location)
         if found is None:
             raise BodyError(f"{self._client.url}/{location}: there is no such object")
         return found[0]
@@ -158,3 +156,30 @@ class ObjectReader:
                 yield under_way.popleft().result()
             except BodyError as exc:
                 yield exc
+
+    def entries(self, folder: str) -> tuple[list[str], list[str]]:
+        return self._client.entries(folder)
+
+    def below(self, folder: str) -> Iterator[str]:
+        return self._client.below(folder)
+
+    def is_there(self, name: str) -> bool:
+        return self._client.size(name) is not None
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def removed(mark: Mark, names: Iterable[str]) -> int:
+    """Remove objects; how many there were. Raises StoreError."""
+    with closing(Client(mark.url, patience_s=mark.patience_s)) as client:
+
+        def remove(name: str) -> bool:
+            if client.size(name) is None:
+                return False
+            client.remove(name)
+            return True
+
+        pending = [client.soon(remove, name) for name in names]
+        wait_for(pending)
+        return sum(each.result() for each in pending)

@@ -159,10 +159,32 @@ class Client:
 
     def names(self) -> set[str]:
         """The objects at the top of the prefix: all but bodies."""
+        return set(self.entries("")[1])
+
+    def entries(self, folder: str) -> tuple[list[str], list[str]]:
+        """The folders and the objects right below a folder, "" for the prefix itself."""
         try:
-            return {each["path"] for each in obstore.list_with_delimiter(self._store)["objects"]}
+            found = obstore.list_with_delimiter(self._store, folder or None)
         except (BaseError, OSError) as exc:
-            raise self._error("list", "", exc) from exc
+            raise self._error("list", folder, exc) from exc
+        return list(found["common_prefixes"]), [each["path"] for each in found["objects"]]
+
+    def below(self, folder: str) -> Iterator[str]:
+        """All objects below a folder, however deep."""
+        try:
+            for page in obstore.list(self._store, folder):
+                yield from (each["path"] for each in page)
+        except (BaseError, OSError) as exc:
+            raise self._error("list", folder, exc) from exc
+
+    def size(self, name: str) -> int | None:
+        """How many bytes an object has; None when there is none."""
+        try:
+            return int(obstore.head(self._store, name)["size"])
+        except FileNotFoundError:
+            return None
+        except (BaseError, OSError) as exc:
+            raise self._error("read", name, exc) from exc
 
     def fetch(self, name: str, path: Path) -> bool:
         """Copy an object into a file, whole and on disk, or not at all; whether there is one."""

@@ -184,11 +184,13 @@ class Upkeep:
         for name in BESIDE:
             self.put_file(self._shard.file(name))
 
-    def put_file(self, name: str) -> None:
-        """Put a file of the directory, if it is there. Raises StoreError."""
+    def put_file(self, name: str, *, gone: bool = False) -> None:
+        """Put a file of the directory, if it is there. gone: remove the object if it is not. Raises StoreError."""
         path = self._directory / name
         if path.is_file() and not path.is_symlink():
             self._client.put(name, path)
+        elif gone:
+            self._client.remove(name)
 
     def close(self, *, clean: bool) -> None:
         """Let the next run in. clean: no object was put whose row is not there."""
