@@ -40,7 +40,7 @@ def test_parts_on_two_machines_are_brought_together_on_a_third(api: ApiServer, p
         prefix.fetch(lines, machine=f"machine-{shard.number}", shard=str(shard), wait=False) for shard in parts
     ]
     codes = [each.wait(300).returncode for each in running]
-    assert max(codes) == 8
+    assert set(codes) <= {0, 8, 65}  # by whose lines the others than ok are
     assert {name for name in prefix.objects() if "/" not in name} == {"output.json", *part(parts[0]), *part(parts[1])}
     equations = [prefix.summary(shard)["equation"] for shard in parts]
     assert sum(each["ok"] for each in equations) == 200
@@ -98,8 +98,8 @@ def test_a_part_whose_machine_is_lost_goes_on_elsewhere_from_its_copied_ledger(
     api: ApiServer, prefix: Prefix, tmp_path: Path
 ) -> None:
     lines, shard = items(api, 900), Shard(2, 2)
-    running: Running = prefix.fetch(lines, shard="2/2", workers=4, wait=False, settings=OFTEN)
-    running.wait_for(lambda: prefix.copied(shard) > 100)
+    running: Running = prefix.fetch(lines, shard="2/2", rate="10/s", wait=False, settings=OFTEN)
+    running.wait_for(lambda: prefix.copied(shard) > 5)  # of some 450, which take 45 s
     running.kill()
     wait_for_part(prefix.machine("here"), shard)
     held = prefix.terms(shard)
