@@ -14,7 +14,7 @@ pytest.importorskip("obstore", reason="pip install obstore")
 
 from obstore.store import MemoryStore
 
-from crawler.exceptions import InterruptError, ListError, StoreError
+from crawler.exceptions import ArgumentError, InterruptError, ListError, StoreError
 from crawler.interrupting import heard_meanwhile, interrupted_at_once
 from crawler.plan import absolute
 from crawler.sources import download, is_remote, list_name, split_address
@@ -117,6 +117,11 @@ def test_a_store_that_refuses_is_a_sentence(
     assert "a-secret" not in said
     assert "\n" not in said
     assert list((tmp_path / "list").iterdir()) == []
+
+
+def test_a_store_that_cannot_be_opened_is_the_lists(tmp_path: Path) -> None:
+    with pytest.raises(ArgumentError, match=r"urls='az://container': expected .*Account must be specified"):
+        download("az://container/list.txt", tmp_path)
 
 
 def test_an_answer_that_breaks_off_is_asked_for_again(

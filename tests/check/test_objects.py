@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 pytest.importorskip("obstore", reason="pip install obstore")
 
+from crawler.store.objects.client import AT_ONCE
 from crawler.store.objects.lease import NAME
 from tests.prefix import alike, count, wait_for_the_writer
 from tests.proofs.objects import Trial, run_trial
@@ -69,6 +71,24 @@ def test_it_is_the_output_of_a_directory_and_stands_wherever_the_next_run_starts
     back: CrawlResult = prefix.fetch(lines, machine="here")
     assert "Nothing to do" in back.stderr
     assert alike(Output(prefix.machine("here").out).rows()) == alike(rows)
+
+
+def test_an_export_has_all_bodies_in_the_order_of_the_list(
+    api: ApiServer, crawl: Crawl, prefix: Prefix, tmp_path: Path
+) -> None:
+    """Two times as many as are asked for at once, and one whose object somebody has taken away."""
+    lines = items(api, 2 * AT_ONCE)
+    assert prefix.fetch(lines).returncode == 0
+    gone = prefix.machine("here").rows("select location from records where line = 3")[0]["location"]
+    prefix.client.remove(gone)
+    out = prefix.machine("here").out
+    done = crawl.scrapy("export", out, "--to", tmp_path / "all.jsonl", "--bodies", **prefix.environment)
+    assert done.returncode == 9
+    assert f"{prefix.url}/{gone}: there is no such object" in done.stderr.decode()
+    exported = [json.loads(line) for line in (tmp_path / "all.jsonl").read_bytes().splitlines()]
+    assert [record["url"] for record in exported] == lines
+    ids = [record["body"]["id"] for record in exported if "body" in record]
+    assert ids == [str(number) for number in range(2 * AT_ONCE) if number != 2]
 
 
 def test_a_store_that_is_down_for_a_while_is_waited_for(
