@@ -148,11 +148,13 @@ class Run:
         self.tally.elsewhere = 0 if plan.shard.is_part else None
         orders = Orders(
             plan.durability, self.begun.run, self.begun.list_id, plan.raw, plan.levels, packed=plan.packed,
-            changes=plan.redo.conditional, inside=self.inside, ledger=plan.shard.file(NAME),
+            objects=plan.packed and plan.remote is not None, changes=plan.redo.conditional, inside=self.inside,
+            ledger=plan.shard.file(NAME),
         )  # fmt: skip
         self.recording = Recording(
-            self._place, orders, hide=self._hide, acknowledged=self._acknowledge, on_disk_error=self._on_disk_error
-        )
+            self._place, orders, hide=partial(hide, secrets=plan.secrets), acknowledged=self._acknowledge,
+            on_disk_error=self._on_disk_error,
+        )  # fmt: skip
         if self._shared is not None:
             self.recording.listen(partial(acknowledge, self.source))
 
@@ -223,9 +225,6 @@ class Run:
     def is_shared(self) -> bool:
         """Whether others may change what is in the output directory."""
         return is_shared(self._place.fd)
-
-    def _hide(self, record: Record) -> None:
-        hide(record, self.plan.secrets)
 
     def _lose(self, error: ApiFetchError) -> None:
         """Another run has our prefix: said by a thread that is not the loop's."""

@@ -73,14 +73,17 @@ class Prefix:
         with closing(sqlite3.connect(path)) as db:
             return int(db.execute("select count(*) from calls where outcome = 'ok'").fetchone()[0])
 
-    def audit(self, folder: Path) -> list[dict[str, Any]]:
-        """The rows of the copied ledger: each one's object is there and whole, and nothing else is."""
-        objects = self.objects()
+    def rows(self, folder: Path) -> list[dict[str, Any]]:
+        """The rows of the copied ledger."""
         copy = folder / "copied.sqlite"
-        copy.write_bytes(objects["ledger.sqlite"])
+        assert self.client.fetch("ledger.sqlite", copy)
         with closing(sqlite3.connect(copy)) as db:
             db.row_factory = sqlite3.Row
-            rows = [dict(row) for row in db.execute("select * from records")]
+            return [dict(row) for row in db.execute("select * from records")]
+
+    def audit(self, folder: Path) -> list[dict[str, Any]]:
+        """The rows of the copied ledger: each one's object is there and whole, and nothing else is."""
+        objects, rows = self.objects(), self.rows(folder)
         bodies = bodies_of(objects)
         assert {row["location"] for row in rows if row["location"]} == set(bodies)
         for row in rows:

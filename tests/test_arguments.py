@@ -230,8 +230,9 @@ def test_a_wrong_value_of_a_setting_is_named_with_the_setting(row: Argument) -> 
         assert message(**{how: {row.setting: ""}}).startswith(expected)
 
 
-def test_an_object_store_takes_no_packs() -> None:
-    assert "bodies as they are in an object store" in message(said={"out": "s3://b/p", "pack": "jsonl"})
+def test_an_object_store_takes_no_packs_of_a_shared_list() -> None:
+    said = {"out": "s3://b/p", "pack": "jsonl", "urls": "redis://127.0.0.1/0/name"}
+    assert "packs in an object store are acknowledged by the thousand" in message(said=said)
 
 
 @pytest.mark.parametrize(

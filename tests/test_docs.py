@@ -56,6 +56,7 @@ NOT_RUN: Final = [
     ("object-stores.md", "needs an object store"),
     ("object-stores.md", "needs an object store"),
     ("object-stores.md", "needs an object store"),
+    ("object-stores.md", "needs an object store"),
     ("progress.md", "a picture, compared by a test of its own"),  # tests/test_progress_bar.py
     ("python.md", "needs an installation"),  # tests/test_library.py calls what it would call
     ("scrapyd.md", "needs a scrapyd"),

@@ -21,6 +21,7 @@ from crawler.store.objects.address import Mark, fit, is_address, local_name, mar
 from crawler.store.objects.bodies import ObjectBodies, ObjectReader
 from crawler.store.objects.client import AT_ONCE, Client, ConflictError
 from crawler.store.objects.lease import NAME, RUNS_OUT_S, SKEW_S, Lease, Terms, confirm, read
+from crawler.store.objects.packs import ObjectPacks, ObjectPartReader
 from crawler.store.objects.prefix import Prefix
 from crawler.store.objects.upkeep import Upkeep
 from tests.weed import names_of
@@ -279,6 +280,48 @@ def test_many_are_read_at_once_and_come_in_order(client: Client) -> None:
     *others, last = read
     assert others == [name.encode() for name in names[1:-1]]
     assert isinstance(last, BodyError)
+
+
+# Packs
+
+
+def test_a_part_is_there_before_its_rows_and_one_without_rows_is_removed(client: Client, tmp_path: Path) -> None:
+    with closing(Ledger(tmp_path, durable=False)) as ledger:
+        mark = Mark(url=URL, holder="h", token="t")
+        store = ObjectPacks(client, mark, ledger)
+        bodies = [Body(f"{n:08}-0000-5000-8000-000000000001", n != 3, b'{"uuid":"%d"}\n' % n) for n in range(5)]
+        locations = store.put([*bodies, Body(UUID, False, None)])
+        store.barrier()
+        assert locations[-1] is None
+        parts = {(place or "").partition("#")[0] for place in locations[:-1]}
+        assert names_of(client) == parts
+        assert [name.partition("/")[0] for name in sorted(parts)] == ["errors", "responses"]
+        with ledger.transaction():
+            store.enter()
+        reader = ObjectPartReader(tmp_path, client)
+        assert [reader.read(place or "") for place in locations[:-1]] == [body.data for body in bodies]
+        store.put(bodies)  # and killed before the commit
+        store.barrier()
+        assert len(names_of(client)) == 4
+        ObjectPacks(client, mark, ledger).recover()
+        assert names_of(client) == parts
+        assert ledger.query("SELECT name, closed FROM packs ORDER BY name") == [(name, 1) for name in sorted(parts)]
+
+
+@pytest.mark.parametrize("cut", [0, 10])
+def test_a_part_that_was_cut_is_told(client: Client, tmp_path: Path, cut: int) -> None:
+    with closing(Ledger(tmp_path, durable=False)) as ledger:
+        store = ObjectPacks(client, Mark(url=URL, holder="h", token="t"), ledger)
+        (place,) = store.put([Body(UUID, True, b"{}\n")])
+        store.barrier()
+    assert place is not None
+    part = place.partition("#")[0]
+    client.put(part, (client.get(part) or (b"", ""))[0][:cut])
+    with pytest.raises(BodyError, match="ends before byte"):
+        ObjectPartReader(tmp_path, client).read(place)
+    client.remove(part)
+    with pytest.raises(BodyError, match="no such object"):
+        ObjectPartReader(tmp_path, client).read(place)
 
 
 # Addresses and working directories

@@ -82,7 +82,7 @@ def test_strict_commits_each_record_by_itself(place: Place) -> None:
 def orders(place: Place) -> dict[str, object]:
     return {
         "directory": str(place.directory), "lock": place.fd, "durability": "batch", "run": 1, "list_id": 1,
-        "raw": True, "levels": 1, "packed": False, "changes": False, "inside": False, "ledger": NAME,
+        "raw": True, "levels": 1, "packed": False, "objects": False, "changes": False, "inside": False, "ledger": NAME,
     }  # fmt: skip
 
 

@@ -215,7 +215,15 @@ def test_strict_is_a_commit_for_each_record(tmp_path: Path, durability: Durabili
         engine.sendall(b"".join(frame(Put.of(answered(ticket(str(n))))) for n in range(5)))
         engine.shutdown(socket.SHUT_WR)
         told = {"directory": str(place.directory), "lock": place.fd, "durability": durability, "run": 1, "list_id": 1}
-        told |= {"raw": True, "levels": 1, "packed": False, "changes": False, "inside": False, "ledger": NAME}
+        told |= {
+            "raw": True,
+            "levels": 1,
+            "packed": False,
+            "objects": False,
+            "changes": False,
+            "inside": False,
+            "ledger": NAME,
+        }
         process.serve(theirs, told)
         told_us = list(Frames(Answer).feed(engine.recv(1 << 16)))
     assert [answer.messages for answer in told_us] == [5 // commits] * commits

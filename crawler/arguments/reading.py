@@ -158,9 +158,11 @@ def _varies(template: str, data: str | None) -> bool:
 
 
 def _check_store(values: Mapping[str, Any]) -> None:
-    out = values["APIFETCH_OUT"]
-    if is_object_store(out) and values["APIFETCH_PACK"] is not None:
-        raise ArgumentError("pack", values["APIFETCH_PACK"], "bodies as they are in an object store, or out=DIRECTORY")
+    out, urls = values["APIFETCH_OUT"], values["APIFETCH_URLS"]
+    if is_object_store(out) and values["APIFETCH_PACK"] is not None and is_shared(urls):
+        expected = "bodies as they are: packs in an object store are acknowledged by the thousand, and a shared list "
+        expected += "gives out no more calls than its workers make at once"
+        raise ArgumentError("pack", values["APIFETCH_PACK"], expected)
 
 
 def _find_shard(values: dict[str, Any], environ: Mapping[str, str]) -> None:

@@ -6,6 +6,7 @@ process checks by itself.
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -14,14 +15,16 @@ from crawler.checking.findings import Finding, Kind
 from crawler.checking.record import COLUMNS, Row, compare
 from crawler.checking.unit import TREES, Checked, without_a_file
 from crawler.exceptions import BodyError
-from crawler.store.parts import PartReader, frames, unpack
+from crawler.store.parts import frames, unpack
 from crawler.store.reading import open_ledger
-from crawler.store.tree import FileReader
+from crawler.store.stores import open_parts
 
 if TYPE_CHECKING:
     import sqlite3
     from collections import Counter
     from collections.abc import Collection, Iterator, Sequence
+
+    from crawler.store.parts import PartReader
 
 RANGE: Final = 20_000
 """Rows of a unit: some 80 frames, of which the first and the last are unpacked by two processes."""
@@ -46,33 +49,33 @@ def row_ranges(out: Path, db: sqlite3.Connection) -> list[RowRange]:
 def check_ranges(ranges: Sequence[RowRange]) -> list[Checked]:
     """Check ranges of one directory, one after the other. Raises StoreError."""
     out = Path(ranges[0].out)
-    reader, found = PartReader(out), []
-    with open_ledger(out) as db:
+    found = []
+    with open_ledger(out) as db, closing(open_parts(out)) as reader:
         for rows in ranges:
             checked = Checked()
             for values in db.execute(_SQL, (rows.first, rows.last)):
-                _check(Row(dict(zip(COLUMNS, values, strict=True))), out, reader, checked)
+                _check(Row(dict(zip(COLUMNS, values, strict=True))), reader, checked)
             found.append(checked)
     return found
 
 
-def _check(row: Row, out: Path, reader: PartReader, checked: Checked) -> None:
+def _check(row: Row, reader: PartReader, checked: Checked) -> None:
     place = row["location"]
     if place is not None:
         checked.live[place.partition("#")[0]] += 1
     if row.is_open:  # its line, if it has one, is about to have a successor
         return
     checked.records += 1
-    finding = _compared(row, place, out, reader, checked) if place is not None else without_a_file(row)
+    finding = _compared(row, place, reader, checked) if place is not None else without_a_file(row)
     if finding is not None:
         checked.findings.append(finding)
 
 
-def _compared(row: Row, place: str, out: Path, reader: PartReader, checked: Checked) -> Finding | None:
+def _compared(row: Row, place: str, reader: PartReader, checked: Checked) -> Finding | None:
     try:
         data = reader.read(place)
     except BodyError as exc:
-        is_there = (out / place.partition("#")[0]).exists()
+        is_there = reader.size(place.partition("#")[0]) is not None
         return row.found(Kind.ALTERED if is_there else Kind.MISSING, str(exc) if is_there else "the part is not there")
     checked.bytes += len(data)
     return compare(row, data, place, raw=False, levels=0)
@@ -85,32 +88,34 @@ def check_parts(
 
     live: rows by part. broken: parts of which rows have been found broken.
     """
-    present = {name for tree in TREES for name in FileReader(out).below(tree)}
+    reader = open_parts(out)
+    present = {name for tree in TREES for name in reader.below(tree)}
     for name, size, lines in db.execute("SELECT name, bytes, lines FROM packs ORDER BY name"):
         idle = max(0, lines - live[name])
         if name not in present:
             yield idle, None if name in broken or not lines else Finding(Kind.MISSING, name, "the part is not there")
             continue
         present.remove(name)
-        found = (out / name).stat().st_size
+        found = reader.size(name) or 0
         if found > size:
             detail = f"{found - size:,} bytes at its end are of no record: a run was killed while it wrote them"
             yield idle, Finding(Kind.TORN, name, detail)
         elif name not in broken and (found < size or idle):
-            yield idle, _read_through(out, name, size)
+            yield idle, _read_through(reader, name, size)
         else:
             yield idle, None
     for name in sorted(present):
         yield 0, Finding(Kind.ORPHAN, name, "no run wrote it")
+    reader.close()
 
 
-def _read_through(out: Path, name: str, size: int) -> Finding | None:
+def _read_through(reader: PartReader, name: str, size: int) -> Finding | None:
     """What is wrong where no row looks, so that others can read the whole part."""
     try:
-        data = (out / name).read_bytes()
+        data = reader.whole(name)
         for at, length in frames(data):
             unpack(data[at : at + length])
-    except (OSError, ValueError) as exc:
+    except (BodyError, ValueError) as exc:
         return Finding(Kind.ALTERED, name, f"no row points there, but readers of the whole part will fail: {exc}")
     if len(data) < size:
         return Finding(Kind.ALTERED, name, f"it has {len(data):,} bytes instead of {size:,}; no row points to the rest")

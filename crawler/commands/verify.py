@@ -89,10 +89,12 @@ class Command(ScrapyCommand):
 
 def _verify(named: str, local: str, opts: argparse.Namespace) -> int:
     from crawler.checking import FOUND, REPAIR  # noqa: PLC0415
-    from crawler.store.outputs import held  # noqa: PLC0415
+    from crawler.store.outputs import held, refuse_packs  # noqa: PLC0415
 
     with held(named, local) as hold:
         out = hold.place.directory
+        if opts.repair:
+            refuse_packs(out, "mended")
         findings, said = _check(out, opts, None)
         print(said)
         if not findings or not opts.repair:

@@ -18,7 +18,7 @@ from crawler.store.exports import SUMMARY
 from crawler.store.hold import Hold, Remote
 from crawler.store.ledger import NAME
 from crawler.store.objects.address import Mark, is_address, is_object_store, local_name, mark_of, store_of
-from crawler.store.reading import in_parts, open_ledger
+from crawler.store.reading import identity, in_parts, open_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,6 +54,18 @@ def held(named: str, local: str) -> Iterator[Hold]:
         yield hold
     finally:
         hold.close()
+
+
+def refuse_packs(directory: Path, what: str) -> None:
+    """Raise OtherListError for packs in an object store, of which no line is rewritten. what: would be done to them."""
+    url = store_of(directory)
+    with open_ledger(directory) as db:
+        packed = identity(db).get("pack")
+    if url is not None and packed:
+        raise OtherListError(
+            f"the bodies of {url} are packed (pack={packed}): packs in an object store cannot be {what}; copy the "
+            "prefix to a directory, without store.json, and do it there"
+        )
 
 
 def _lost(_error: ApiFetchError) -> None:

@@ -34,10 +34,11 @@ PART_AGE_S: Final = 60.0
 """And when it is so old, so that others may read it: at 1,000 calls a second, 60 files an hour."""
 
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-_NOTE: Final = (
+NOTE: Final = (
     "INSERT INTO packs (name, bytes, lines, closed) VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE "
     "SET bytes = excluded.bytes, lines = excluded.lines, closed = excluded.closed"
 )
+"""A part as the ledger has it: name, bytes, lines, whether it is closed."""
 
 
 @dataclass(slots=True)
@@ -117,7 +118,7 @@ class Packs:
     def _begin(self, tree: str) -> _Part:
         self._count += 1
         name = f"{tree}/{self._token}-{self._count:05}{ENDING}"
-        self._ledger.write(_NOTE, (name, 0, 0, False))  # before there is a file: so that no kill leaves one unknown
+        self._ledger.write(NOTE, (name, 0, 0, False))  # before there is a file: so that no kill leaves one unknown
         try:
             if tree not in self._folders:
                 with suppress(FileExistsError):
@@ -155,7 +156,7 @@ class Packs:
         """Write down how far each part is committed."""
         for part in (*self._ended, *self._parts.values()):
             if not part.is_noted:
-                self._ledger.write(_NOTE, (part.name, part.bytes, part.lines, part.is_closed))
+                self._ledger.write(NOTE, (part.name, part.bytes, part.lines, part.is_closed))
                 part.is_noted = True
         while self._ended:
             os.close(self._ended.pop().fd)

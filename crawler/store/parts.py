@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self
 from crawler.exceptions import BodyError
 from crawler.store.bodies import Reader
 from crawler.store.files import open_regular
+from crawler.store.tree import FileReader
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -162,15 +163,37 @@ class PartReader(Reader):
             raise BodyError(f"{self._out / location}: its frame holds {len(lines)} bytes")
         return line
 
-    def _read_frame(self, spot: Spot) -> bytes:
+    def size(self, part: str) -> int | None:
+        """How many bytes a part has; None when it is not there."""
+        try:
+            return (self._out / part).stat().st_size
+        except OSError:
+            return None
+
+    def below(self, tree: str) -> Iterator[str]:
+        """The parts of a tree, and whatever else is there."""
+        return FileReader(self._out).below(tree)
+
+    def whole(self, part: str) -> bytes:
+        """A whole part, as it is packed. Raises BodyError."""
+        return self._packed(Spot(part, 0, self.size(part) or 0, 0, 0))
+
+    def close(self) -> None:
+        """No file is open."""
+
+    def _packed(self, spot: Spot) -> bytes:
+        """A frame as it is packed, cut where the part ends. Raises BodyError."""
         path = self._out / spot.part
         fd = open_regular(path)
         try:
-            frame = os.pread(fd, min(spot.size, os.fstat(fd).st_size), spot.at)
+            return os.pread(fd, min(spot.size, os.fstat(fd).st_size), spot.at)
         except OSError as exc:
             raise BodyError(f"{path}: {exc.strerror}") from exc
         finally:
             os.close(fd)
+
+    def _read_frame(self, spot: Spot) -> bytes:
+        path, frame = self._out / spot.part, self._packed(spot)
         if len(frame) < spot.size:
             raise BodyError(f"{path} ends before byte {spot.at + spot.size}")
         try:

@@ -26,9 +26,14 @@ def open_bodies(
     place: Place, ledger: Ledger, shard: Shard, *, durability: Durability, levels: int, packed: bool
 ) -> Bodies:
     """The store of a run that writes. levels: of folders, where bodies are files. packed: `pack=jsonl`."""
+    mark = mark_of(place.directory, shard)
+    if packed and mark is not None:
+        from crawler.store.objects.packs import ObjectPacks  # noqa: PLC0415  # for those who have obstore
+
+        return ObjectPacks.open(mark, shard, ledger)
     if packed:
         return Packs(place, ledger, durability)
-    if (mark := mark_of(place.directory, shard)) is not None:
+    if mark is not None:
         from crawler.store.objects.bodies import ObjectBodies  # noqa: PLC0415  # for those who have obstore
 
         return ObjectBodies.open(mark, shard, levels=levels)
@@ -55,4 +60,13 @@ def remove(place: Place, names: Iterable[str]) -> int:
 
 def open_reader(out: Path, known: Mapping[str, str]) -> Reader:
     """The store of a directory as a reader sees it. known: what the directory was begun with (reading.identity)."""
-    return PartReader(out) if known.get("pack") else open_tree(out)
+    return open_parts(out) if known.get("pack") else open_tree(out)
+
+
+def open_parts(out: Path) -> PartReader:
+    """The store of a directory of parts."""
+    if (mark := mark_of(out)) is not None:
+        from crawler.store.objects.packs import ObjectPartReader  # noqa: PLC0415  # for those who have obstore
+
+        return ObjectPartReader.open(out, mark)
+    return PartReader(out)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 from crawler.exceptions import ApiFetchError, StoreError
 from crawler.store.ledger import NAME
 from crawler.store.messages import About, Answer, Call, Committed, Frames, Message, Moved, Put, Second, Sent, pieces
-from crawler.store.process import BATCH_BYTES, BATCH_RECORDS
+from crawler.store.process import BATCH_BYTES, BATCH_RECORDS, OBJECTS_BYTES, OBJECTS_RECORDS
 
 if TYPE_CHECKING:
     import asyncio
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 QUEUE_RECORDS: Final = 4 * BATCH_RECORDS
 QUEUE_BYTES: Final = 4 * BATCH_BYTES
-"""What may be on its way to the disk; beyond it the engine waits."""
+"""What may be on its way to the disk; beyond it the engine waits. Where a batch is an object, two of them."""
 
 SOCKET_BYTES: Final = 4 * 1024 * 1024
 """What the kernel may hold for the writer: a batch of 20 kB bodies. It grants at most net.core.wmem_max."""
@@ -51,7 +51,7 @@ MAIN: Final = "from crawler.store.process import main; main()"
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """What the process is told: see store.commit and store.process."""
+    """What the process is told: see store.commit and store.process. objects: packs that are in an object store."""
 
     durability: Durability
     run: int
@@ -59,6 +59,7 @@ class Orders:
     raw: bool
     levels: int
     packed: bool = False
+    objects: bool = False
     changes: bool = False
     inside: bool = False
     ledger: str = NAME
@@ -90,6 +91,8 @@ class Writer:
         self._blocked = False  # until the socket takes more
         self._waiting: deque[tuple[Record | None, Callable[[], None] | None, int]] = deque()
         self._waiting_bytes = 0
+        self._most_records = 2 * OBJECTS_RECORDS if orders.objects else QUEUE_RECORDS
+        self._most_bytes = 2 * OBJECTS_BYTES if orders.objects else QUEUE_BYTES
         self._finishing = False
         self.error: StoreError | None = None
         self._socket, theirs = socket.socketpair()
@@ -102,7 +105,7 @@ class Writer:
     @property
     def full(self) -> bool:
         """Whether the engine should wait before it puts more."""
-        return len(self._waiting) >= QUEUE_RECORDS or self._waiting_bytes >= QUEUE_BYTES
+        return len(self._waiting) >= self._most_records or self._waiting_bytes >= self._most_bytes
 
     @property
     def queued(self) -> int:
@@ -248,7 +251,8 @@ def spawn(place: Place, orders: Orders, their_socket: int) -> subprocess.Popen[b
     told = {
         "directory": str(place.directory), "lock": place.fd, "socket": their_socket, "durability": orders.durability,
         "run": orders.run, "list_id": orders.list_id, "raw": orders.raw, "levels": orders.levels,
-        "packed": orders.packed, "changes": orders.changes, "inside": orders.inside, "ledger": orders.ledger,
+        "packed": orders.packed, "objects": orders.objects, "changes": orders.changes, "inside": orders.inside,
+        "ledger": orders.ledger,
     }  # fmt: skip
     # -P: a folder called crawler where the command runs is not this one. The path holds the egg under scrapyd.
     return subprocess.Popen(  # ourselves

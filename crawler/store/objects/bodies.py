@@ -6,16 +6,15 @@ and moved into place afterwards, by the store itself. Knows nothing of rows.
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from contextlib import closing
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from crawler.exceptions import BodyError, OtherRunError, StoreError
+from crawler.exceptions import BodyError
 from crawler.store.files import LOCATION, STAGED, location
 from crawler.store.objects.client import AT_ONCE, Client, wait_for
-from crawler.store.objects.lease import NAME, RENEWED_S, confirm
+from crawler.store.objects.lease import NAME, Confirmation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
     from crawler.store.bodies import Body
     from crawler.store.objects.address import Mark
 
-CONFIRMED_S: Final = RENEWED_S
-"""How often the writer asks whether the prefix is still the run's: one request beside the thousands that it puts."""
-
 
 class ObjectBodies:
     """The bodies below one prefix. mark: of the run that holds it. levels: of folders. lease: the name of the run's."""
@@ -36,12 +32,10 @@ class ObjectBodies:
 
     def __init__(self, client: Client, mark: Mark, *, levels: int, lease: str = NAME) -> None:
         self._client = client
-        self._lease = lease
-        self._token = mark.token
+        self._confirmation = Confirmation(client, mark.token, lease)
         self._may_be_left = mark.killed  # objects of a run that was killed between object and row
         self._levels = levels
         self._pending: list[Future[None]] = []
-        self._confirmed_s = time.monotonic()
 
     @classmethod
     def open(cls, mark: Mark, shard: Shard, *, levels: int) -> Self:
@@ -49,7 +43,7 @@ class ObjectBodies:
         return cls(Client(mark.url, patience_s=mark.patience_s), mark, levels=levels, lease=shard.file(NAME))
 
     def put(self, batch: Sequence[Body]) -> list[str | None]:
-        self._confirm()
+        self._confirmation.renew()
         return [self._put(body) for body in batch]
 
     def _put(self, body: Body) -> str | None:
@@ -75,7 +69,7 @@ class ObjectBodies:
         """Return when the store keeps everything that was put, and the prefix is still this run's."""
         pending, self._pending = self._pending, []
         wait_for(pending)
-        self._confirm()
+        self._confirmation.renew()
 
     def enter(self) -> None:
         """The rows say it all."""
@@ -112,16 +106,6 @@ class ObjectBodies:
 
     def _begin(self, do: Callable[..., None], *values: Any) -> None:
         self._pending.append(self._client.soon(do, *values))
-
-    def _confirm(self) -> None:
-        """Not more often than need be: a machine that slept for longer than its lease must not go on writing."""
-        if time.monotonic() - self._confirmed_s < CONFIRMED_S:
-            return
-        try:
-            confirm(self._client, self._token, self._lease)
-        except OtherRunError as exc:
-            raise StoreError(str(exc)) from exc
-        self._confirmed_s = time.monotonic()
 
 
 class ObjectReader:

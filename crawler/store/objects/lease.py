@@ -10,6 +10,7 @@ the run that had it finds that out at its next renewal, before it acknowledges a
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Self
@@ -131,6 +132,24 @@ def confirm(client: Client, token: str, name: str = NAME) -> tuple[Terms, str]:
     if there[0].token != token:
         raise held(client, there[0])
     return there
+
+
+class Confirmation:
+    """Asked before and after whatever is written: a machine that slept for longer than its lease must not go on."""
+
+    def __init__(self, client: Client, token: str, name: str) -> None:
+        self._client, self._token, self._name = client, token, name
+        self._confirmed_s = time.monotonic()
+
+    def renew(self) -> None:
+        """Ask the store, not more often than the lease is renewed. Raises StoreError when it is another run's."""
+        if time.monotonic() - self._confirmed_s < RENEWED_S:
+            return
+        try:
+            confirm(self._client, self._token, self._name)
+        except OtherRunError as exc:
+            raise StoreError(str(exc)) from exc
+        self._confirmed_s = time.monotonic()
 
 
 def held(client: Client, terms: Terms) -> OtherRunError:

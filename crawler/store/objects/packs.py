@@ -1,0 +1,147 @@
+"""Packs in an object store (`pack=jsonl`): each batch is a part, put whole (a `Bodies`), and read a frame at a time.
+
+An object cannot be appended to, and what a row points to has to be in the store before the row is committed. So the
+writer gathers what makes a part, for a minute at the most (`process.OBJECTS_LINGER_S`), and nothing of it is
+acknowledged until it is there. A part is in the ledger before it is put: what a killed run has put and not committed
+is removed by the next one.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import TYPE_CHECKING, Self
+
+from crawler.exceptions import BodyError, StoreError
+from crawler.store.files import ERRORS, RESPONSES
+from crawler.store.objects.client import Client, wait_for
+from crawler.store.objects.lease import NAME, Confirmation
+from crawler.store.packs import NOTE
+from crawler.store.parts import ENDING, PartReader, Spot, framed, pack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from concurrent.futures import Future
+    from pathlib import Path
+
+    from crawler.items import Shard
+    from crawler.store.bodies import Body
+    from crawler.store.ledger import Ledger
+    from crawler.store.objects.address import Mark
+
+
+class ObjectPacks:
+    """The parts of one run. mark: of the run that holds the prefix. lease: the name of its lease."""
+
+    stages = False
+
+    def __init__(self, client: Client, mark: Mark, ledger: Ledger, *, lease: str = NAME) -> None:
+        self._client = client
+        self._confirmation = Confirmation(client, mark.token, lease)
+        self._ledger = ledger
+        self._pending: list[Future[None]] = []
+        self._written: list[tuple[str, int, int]] = []  # name, bytes, lines: what the ledger does not know yet
+        # Of this run alone, also beside others in one prefix; they sort by the time at which a run began.
+        self._token = f"{int(time.time() * 1000):011x}{secrets.token_hex(2)}"
+        self._count = 0
+
+    @classmethod
+    def open(cls, mark: Mark, shard: Shard, ledger: Ledger) -> Self:
+        """Raises ArgumentError, StoreError."""
+        return cls(Client(mark.url, patience_s=mark.patience_s), mark, ledger, lease=shard.file(NAME))
+
+    def put(self, batch: Sequence[Body]) -> list[str | None]:
+        self._confirmation.renew()
+        locations: list[str | None] = [None] * len(batch)
+        for ok, tree in ((True, RESPONSES), (False, ERRORS)):
+            chosen = [at for at, body in enumerate(batch) if body.data is not None and body.ok is ok]
+            lines = [data for at in chosen if (data := batch[at].data) is not None]
+            for at, spot in zip(chosen, self._put_part(tree, lines) if lines else (), strict=True):
+                locations[at] = str(spot)
+        return locations
+
+    def _put_part(self, tree: str, lines: list[bytes]) -> list[Spot]:
+        self._count += 1
+        name = f"{tree}/{self._token}-{self._count:05}{ENDING}"
+        spots: list[Spot] = []
+        part = bytearray()
+        for frame in framed(lines):
+            packed, line_at = pack(frame), 0
+            for line in frame:
+                spots.append(Spot(name, len(part), len(packed), line_at, len(line)))
+                line_at += len(line)
+            part += packed
+        self._ledger.write(NOTE, (name, 0, 0, False))  # before there is an object: so that no kill leaves one unknown
+        self._pending.append(self._client.soon(self._client.put, name, bytes(part)))
+        self._written.append((name, len(part), len(lines)))
+        return spots
+
+    def barrier(self) -> None:
+        """Return when the store keeps everything that was put, and the prefix is still this run's."""
+        pending, self._pending = self._pending, []
+        wait_for(pending)
+        self._confirmation.renew()
+
+    def enter(self) -> None:
+        written, self._written = self._written, []
+        for name, size, lines in written:
+            self._ledger.write(NOTE, (name, size, lines, True))
+
+    def settle(self, uuid: str, location: str | None) -> None:
+        """Nothing waits for its row."""
+
+    def withdraw(self, uuid: str, location: str | None) -> None:
+        """What was put and not committed is removed by `recover`."""
+
+    def recover(self) -> None:
+        """Remove what a killed run has put and not committed."""
+        names = [name for (name,) in self._ledger.query("SELECT name FROM packs WHERE NOT closed")]
+        for name in names:
+            try:
+                Spot.parse(f"{name}#0+0/0+0")
+            except BodyError as exc:
+                raise StoreError(f"ledger of {self._client.url}: {exc}") from exc
+        wait_for([self._client.soon(self._client.remove, name) for name in names])
+        self._ledger.write("DELETE FROM packs WHERE NOT closed")
+
+    def holds(self, location: str) -> bool:
+        """As the ledger says: to ask the store would be a request for every line."""
+        return bool(location)
+
+    def close(self) -> None:
+        wait_for(self._pending)
+        self._client.close()
+
+
+class ObjectPartReader(PartReader):
+    """The parts below one prefix (a `Reader`). out: the working directory, as errors name it."""
+
+    def __init__(self, out: Path, client: Client) -> None:
+        super().__init__(out)
+        self._client = client
+
+    @classmethod
+    def open(cls, out: Path, mark: Mark) -> Self:
+        """Raises ArgumentError, StoreError."""
+        return cls(out, Client(mark.url, patience_s=mark.patience_s))
+
+    def _packed(self, spot: Spot) -> bytes:
+        found = self._client.get_range(spot.part, spot.at, spot.size)
+        if found is None:
+            raise BodyError(f"{self._client.url}/{spot.part}: there is no such object")
+        return found
+
+    def size(self, part: str) -> int | None:
+        return self._client.size(part)
+
+    def below(self, tree: str) -> Iterator[str]:
+        return self._client.below(tree)
+
+    def whole(self, part: str) -> bytes:
+        found = self._client.get(part)
+        if found is None:
+            raise BodyError(f"{self._client.url}/{part}: there is no such object")
+        return found[0]
+
+    def close(self) -> None:
+        self._client.close()
