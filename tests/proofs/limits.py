@@ -166,7 +166,7 @@ def fetch(who: Contender, folder: Path, options: argparse.Namespace, origin: str
     """Have somebody fetch as many lines as are theirs."""
     lines = options.lines if who.is_ours else options.peers
     items = write_list(folder / "items.txt", (f"{origin}/{n}" for n in range(lines)))
-    return lines, who.fetch(items, folder, 60 + 3 * lines / options.per_s)
+    return lines, who.fetch(items, folder, 300 + 3 * lines / options.per_s)
 
 
 @contextmanager
