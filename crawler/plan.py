@@ -72,6 +72,11 @@ class Plan:
     remote: Remote | None = None
 
     @property
+    def takes_inodes(self) -> bool:
+        """Whether each record may be a file of its own on the output's disk."""
+        return not self.packed and self.remote is None
+
+    @property
     def path(self) -> str:
         """The list by its one name: the folder without links, `-` for stdin, a URL without its secrets."""
         return absolute(self.urls)

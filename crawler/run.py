@@ -253,8 +253,9 @@ class Run:
         """What the disk has too little of to go on, for a person; None while it has enough. Microseconds."""
         waiting = self.recording
         return self.plan.floor.shortage(
-            self._place.fd, waiting_bytes=waiting.queued_bytes(), waiting_files=waiting.queued_records
-        )
+            self._place.fd, waiting_bytes=waiting.queued_bytes(),
+            waiting_files=waiting.queued_records if self.plan.takes_inodes else 0,
+        )  # fmt: skip
 
     def note_pacing(self) -> None:
         """Have it in the ledger how far limits are used up: a day's outlives the run."""

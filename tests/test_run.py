@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import warnings
@@ -16,7 +17,9 @@ from hypothesis import strategies as st
 
 from crawler.accounting import ExitCode
 from crawler.exceptions import StoreError
-from crawler.items import Outcome
+from crawler.items import Outcome, Ticket
+from crawler.run import Run
+from crawler.store.space import Floor
 from tests.stored import (
     BROKEN,
     MEMORY,
@@ -26,6 +29,7 @@ from tests.stored import (
     SILENT,
     Answer,
     Done,
+    answered,
     audit,
     drive,
     files,
@@ -218,3 +222,28 @@ def _answers(mood: int) -> Callable[[str], Answer]:
         return Answer(body=f"{name} {mood}".encode(), pages=PAGES.get(name, ()))
 
     return answer
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_records_that_wait_need_an_inode_each_where_each_is_a_file(tmp_path: Path, *, packed: bool) -> None:
+    told: list[int] = []
+
+    class Asked(Floor):
+        def shortage(self, fd: int, *, waiting_bytes: int = 0, waiting_files: int = 0) -> str | None:
+            told.append(waiting_files)
+            return super().shortage(fd, waiting_bytes=waiting_bytes, waiting_files=waiting_files)
+
+    async def look() -> None:
+        run = Run(make_plan(tmp_path, ["a"], raw=False, packed=packed, floor=Asked()), on_disk_error=print)
+        (line,) = run.source.next_batch(8)
+        call = run.take(line)
+        assert isinstance(call, Ticket)
+        run.recording.put_nowait(answered(call, OK))
+        run.shortage()
+        run.source.close()
+        await run.finish()
+        run.close(lambda: run.summary(exit_code=ExitCode.DONE, stop_reason=None))
+        run.leave()
+
+    asyncio.run(look())
+    assert told == [0, 0 if packed else 1]
