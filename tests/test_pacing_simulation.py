@@ -83,6 +83,13 @@ def test_an_outage_of_a_minute_costs_a_call_a_second_at_the_most_and_no_line_its
     assert done.retries <= (2 if how.status == 500 else 1)
 
 
+@pytest.mark.parametrize("how", [OUTAGES[0], OUTAGES[3]], ids=str)
+def test_the_way_back_from_an_outage_is_as_short_as_the_start(how: Ending) -> None:
+    """200 calls at once that take a second each: ten of them are doubled in five of these, one in eight."""
+    done = crawl(Failing(from_s=15.0, to_s=45.0, how=how, latency_s=1.0), host_with(200), 10**6, until_s=62.0)
+    assert done.per_s(45 + 5 + 9, 62) >= 0.9 * done.per_s(12, 15), "five seconds between probes, and nine"
+
+
 def test_a_fixed_window_that_says_nothing_is_learned() -> None:
     done = crawl(Windowed(100, 60), host_with(20), 1_000)
     assert is_whole(done, 1_000)

@@ -51,6 +51,7 @@ class Host:
         self._outage = Outage(policy.outage, policy.shut_out, uniform)
         self._chance = Chance()
         self._before: tuple[int, float, tuple[float, float, float] | None] = (1, 0.0, None)
+        self._sound_pace = self._pace.pace  # before the first of the failures in a row
         self._known = NOTHING  # by an earlier run
         self._has_served = False  # an answer of any kind, but that it is too much
         self._is_calm = policy.rate is None  # nothing but the number of calls at once can be in the way
@@ -118,6 +119,8 @@ class Host:
             self._succeeded(call, now_s)
             return
         self._is_calm = False
+        if self._outage.is_calm:
+            self._sound_pace = self._pace.pace
         if ending.hint is not None:
             others = self._limiter.in_flight - 1  # what they are worth is not yet taken off
             self._allowance.told(ending.hint, now_s, others, self._uniform)
@@ -138,7 +141,9 @@ class Host:
         self._limiter.succeeded(call, now_s)
         self._pace.succeeded(call.at_s)
         self.budget.succeeded()
-        self._outage.succeeded(call)
+        if self._outage.succeeded(call):
+            self._limiter.recovered()
+            self._pace = LearnedPace.at(self._sound_pace)
         if self._chance.is_on:
             self._chance.served(call)
             self._judge(now_s)
@@ -187,9 +192,7 @@ class Host:
             speed = min(speed, self._pace.per_s / per_s)
         if chance.judge(speed, self._limiter.calls):
             self._limiter.give_back(limit, now_s)
-            self._pace = LearnedPace()
-            if pace is not None:
-                self._pace.restore(*pace)
+            self._pace = LearnedPace.at(pace)
 
     def _rest_longer(self, seconds: float) -> None:
         if seconds:

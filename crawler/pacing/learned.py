@@ -66,6 +66,14 @@ class LearnedPace:
         self._starts: deque[float] = deque(maxlen=RECENT)
         self._turns = Turns()
 
+    @classmethod
+    def at(cls, pace: tuple[float, float, float] | None) -> LearnedPace:
+        """Give one that begins where another was: its `pace`."""
+        begun = cls()
+        if pace is not None:
+            begun.restore(*pace)
+        return begun
+
     def restore(self, per_s: float, hold_s: float, rest_s: float) -> None:
         """Begin at a pace that was confirmed for *hold_s* seconds, by a host that asks for rests of *rest_s* (or 0)."""
         self._pace_per_s = per_s

@@ -71,6 +71,7 @@ class Limiter:
         self._good = 0  # successes since the window last changed
         self._worked = False  # whether anything succeeded since the last cut
         self._refused_at = None if learned is None else learned.refused_at
+        self._before = self.limit, self._refused_at  # the first cut since the last success
         self._waits = WAITS[0]
         self._changed_s: float | None = None
 
@@ -133,6 +134,8 @@ class Limiter:
         return True
 
     def _cut(self, refused_at: int, now_s: float) -> None:
+        if self._worked:
+            self._before = self.limit, self._refused_at
         again = self._refused_at is not None and refused_at >= self._refused_at
         self._waits = min(WAITS[1], self._waits * 2) if again else WAITS[0]
         self._refused_at = refused_at
@@ -141,6 +144,14 @@ class Limiter:
             self._threshold = self.limit
         self._cut_at = self._started
         self._worked = False
+
+    def recovered(self) -> None:
+        """Take note that all since the last success before was an outage: the way back is short, and nothing refused.
+
+        That success is not the one that ended it.
+        """
+        limit, self._refused_at = self._before
+        self._threshold = max(self._threshold, limit)
 
     def give_back(self, limit: int, now_s: float) -> None:
         """Allow as many as before a cut that has shown to be none: *limit*."""

@@ -30,6 +30,9 @@ ERRORS: Final = 20
 """Calls in a row that failed by the server's fault, after which more of them are pushback too. A list of
 which half fails for good has so many once in a million lines."""
 
+SHOWN: Final = 2
+"""Probes, with what began it, that show an outage. A limit that is no more than 503s serves the first one."""
+
 FAST_S: Final = 5.0
 """A failure that takes longer is a call that hangs: it may be the call's own, so it costs a retry."""
 
@@ -94,15 +97,17 @@ class Outage:
         """Count a call that goes."""
         self._started, self._started_s = call.number, now_s
 
-    def succeeded(self, call: Call) -> None:
-        """Count a call that was served."""
+    def succeeded(self, call: Call) -> bool:
+        """Count a call that was served. Whether that shows that the host was out of order until then."""
         self._has_worked = True
         if call.number > self._first_error:
             self._errors = 0
         if self._first is None or call.number <= self._first:
-            return
+            return False
+        is_end = self._level >= SHOWN and self._is_broken
         self._first = self._first_s = None
         self._failed = self._rounds = self._level = 0
+        return is_end
 
     def is_error_pushback(self, call: Call) -> bool:
         """Count a call that failed by the server's fault alone. Whether that is pushback by now."""
