@@ -149,7 +149,9 @@ class Api:
             self.looks.append(Look(host, time.monotonic(), self.server.held[host]))
 
 
-@pytest.mark.parametrize("handler", [{}, STOCK], ids=["libcurl", "stock"])
+@pytest.mark.parametrize(
+    "handler", [pytest.param({}, id="libcurl"), pytest.param(STOCK, id="stock", marks=pytest.mark.check)]
+)
 def test_the_server_never_holds_more_than_the_limit_in_force_and_no_place_leaks(
     crawl: Crawl, handler: dict[str, Any]
 ) -> None:

@@ -64,7 +64,7 @@ def test_forty_descriptors_are_enough_for_fewer_workers(api: ApiServer, crawl: C
     assert "Too many open files" not in result.stderr
 
 
-@pytest.mark.parametrize("way", ["moved", "removed"])
+@pytest.mark.parametrize("way", [pytest.param("moved", marks=pytest.mark.check), "removed"])
 def test_a_directory_taken_away_in_mid_run_ends_it_and_given_back_it_goes_on(
     api: ApiServer, crawl: Crawl, way: str
 ) -> None:

@@ -292,6 +292,7 @@ def slots_of(slots: int, latency_s: float) -> Callable[[Heard], Says]:
     return answer
 
 
+@pytest.mark.check
 def test_auto_finds_how_many_calls_an_api_serves_and_keeps_it_for_the_next_run(crawl: Crawl) -> None:
     """30 slots of 50 ms. Lines come until the number of calls at once falls: nothing is refused, so it was found.
 
@@ -360,6 +361,7 @@ def test_a_list_that_needs_just_as_many_calls_is_done(crawl: Crawl) -> None:
 # Kills
 
 
+@pytest.mark.check
 def test_a_run_that_is_killed_while_a_host_rests_is_finished_by_the_next(crawl: Crawl) -> None:
     is_over = False
 

@@ -63,8 +63,8 @@ NOT_RUN: Final = [
     ("scrapyd.md", "needs a scrapyd"),
     ("scrapyd.md", "needs a scrapyd"),
     ("scrapyd.md", "needs two scrapyds"),
-    ("shared-list.md", "needs a Redis server"),  # done by tests/test_crawl_shared.py
-    ("shared-list.md", "needs a Redis server"),  # and by tests/test_crawl_shared_redis.py
+    ("shared-list.md", "needs a Redis server"),  # done by tests/check/test_crawl_shared.py
+    ("shared-list.md", "needs a Redis server"),  # and by tests/check/test_crawl_shared_redis.py
     ("tutorial.md", "runs until it is stopped; the tests have one of their own"),
 ]
 """The only blocks that are left out: page and reason, in order."""

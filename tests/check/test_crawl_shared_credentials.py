@@ -12,7 +12,7 @@ from tests.redis_server import RedisServer, needs_redis
 if TYPE_CHECKING:
     from tests.harness import ApiServer, Crawl, CrawlResult
 
-pytestmark = [needs_redis, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.check, needs_redis, pytest.mark.timeout(600)]
 
 STREAM = "apifetch:{items}:stream"
 LINES = 200

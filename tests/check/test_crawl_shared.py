@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.harness import ApiServer, Crawl
 
-pytestmark = [needs_redis, pytest.mark.timeout(600)]  # many commands, each a second of a machine that may be busy
+pytestmark = [pytest.mark.check, needs_redis, pytest.mark.timeout(600)]  # many commands, on a busy machine
 
 STREAM = "apifetch:{items}:stream"
 
@@ -57,13 +57,11 @@ def test_workers_are_killed_and_redis_with_them_and_nothing_is_lost(
     run_trial(trial, api, crawl.cwd, redis, crawl)
 
 
-@pytest.mark.check
 @pytest.mark.timeout(900)
 def test_a_long_list_outlives_many_workers(api: ApiServer, crawl: Crawl, redis: RedisServer) -> None:
     run_trial(Trial(lines=5000, workers=4, kills=8, restarts=2), api, crawl.cwd, redis, crawl)
 
 
-@pytest.mark.check
 def test_workers_keep_to_one_rate_and_use_it(crawl: Crawl, redis: RedisServer) -> None:
     """One is killed in the midst, and another joins. Busy machines are late; a quiet one uses 0.98 of it."""
     found = shared_rate.run_trial(

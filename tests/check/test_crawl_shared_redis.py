@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tests.harness import ApiServer, Crawl
 
-pytestmark = [needs_redis, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.check, needs_redis, pytest.mark.timeout(600)]
 
 STREAM = "apifetch:{items}:stream"
 SECRET = "p@ss/word:hush-hush"
