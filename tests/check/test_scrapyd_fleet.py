@@ -146,7 +146,7 @@ def test_a_second_ctrl_c_kills_the_jobs(scrapyds: tuple[Scrapyd, Scrapyd], dam: 
     options = ("-a", "workers=4", "-s", "APIFETCH_DRAIN_S=600", "-a", "timeout=600", *at(*scrapyds))
     fleet = Fleet(tmp_path, urls, *options)
     wait_until(lambda: len(dam.requests) == PASSES + 4, log=fleet.log)
-    jobs = re.findall(r"part ./2: job (\S+) on", fleet.said)
+    jobs = [job for _, job in sorted(re.findall(r"part (.)/2: job (\S+) on", fleet.said))]  # whichever began first
     fleet.process.send_signal(signal.SIGINT)
     logs = [server.home / "logs/apifetch/apifetch" / f"{job}.log" for server, job in zip(scrapyds, jobs, strict=True)]
     wait_until(lambda: all('"is_stopping": true' in log.read_text() for log in logs), log=fleet.log)
@@ -239,6 +239,7 @@ def test_what_does_not_fit_is_refused_before_anything_runs(
     assert "project 'other' not found" in refused("--project", "other", *at(first))
     deploy(second, tmp_path / "tree", version="2_0")
     assert f"2_0 on {second.url.rstrip('/')}" in refused("-a", "workers=4", *at(*scrapyds))
+    second.ask("delversion.json", project="apifetch", version="2_0")
     second.kill()
     assert "Connection refused" in refused("--scrapyd", second.url)
     assert api.stats()["requests"] == 0
