@@ -49,6 +49,7 @@ def numbers(cell: str) -> float:
     return float(cell.split(maxsplit=1)[0].rstrip("x%").replace(",", ""))
 
 
+@pytest.mark.check
 def test_two_clients_are_run_side_by_side_and_compared(tmp_path: Path) -> None:
     """On both servers: one that answers at once, one that waits."""
     done = run_harness(tmp_path, "--cases=cpu,latency500", "--clients=apifetch,pycurl")
@@ -73,6 +74,7 @@ def test_two_clients_are_run_side_by_side_and_compared(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"report.md", "report.json", "report.svg"}  # bodies are gone
 
 
+@pytest.mark.check
 @pytest.mark.skipif(find_nginx() is None, reason="only nginx counts handshakes")
 def test_over_tls_each_connection_is_one_handshake(tmp_path: Path) -> None:
     done = run_harness(tmp_path, "--cases=tls", "--clients=apifetch,pycurl")
@@ -82,6 +84,7 @@ def test_over_tls_each_connection_is_one_handshake(tmp_path: Path) -> None:
         assert served["connections"] == served["handshakes"] + served["resumed"]
 
 
+@pytest.mark.check
 def test_a_client_that_cannot_run_is_named_and_the_others_go_on(tmp_path: Path) -> None:
     done = run_harness(tmp_path, "--cases=cpu", "--clients=pycurl,apifetch", "--peers-python=/bin/false")
     assert done.returncode == 1

@@ -26,7 +26,9 @@ ONE_TRY: Final = {"RETRY_TIMES": 0}
 LIBCURL: Final[dict[str, str]] = {}
 STOCK: Final = {"APIFETCH_HTTP_HANDLER": "scrapy.core.downloader.handlers.http11.HTTP11DownloadHandler"}
 
-either_handler = pytest.mark.parametrize("handler", [LIBCURL, STOCK], ids=["libcurl", "stock"])
+either_handler = pytest.mark.parametrize(
+    "handler", [pytest.param(LIBCURL, id="libcurl"), pytest.param(STOCK, id="stock", marks=pytest.mark.check)]
+)
 
 
 class Limit(NamedTuple):

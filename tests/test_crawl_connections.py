@@ -22,7 +22,9 @@ WORKERS: Final = 20
 STOCK: Final = {"APIFETCH_HTTP_HANDLER": "scrapy.core.downloader.handlers.http11.HTTP11DownloadHandler"}
 
 
-@pytest.mark.parametrize("handler", [{}, STOCK], ids=["libcurl", "stock"])
+@pytest.mark.parametrize(
+    "handler", [pytest.param({}, id="libcurl"), pytest.param(STOCK, id="stock", marks=pytest.mark.check)]
+)
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 def test_a_run_opens_no_more_connections_than_it_has_workers(
     crawl: Crawl, tmp_path: Path, handler: dict[str, str], *, tls: bool

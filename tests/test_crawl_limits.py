@@ -91,7 +91,7 @@ def test_a_directory_taken_away_in_mid_run_ends_it_and_given_back_it_goes_on(
 
 
 @pytest.mark.skipif(FAKETIME is None, reason="libfaketime is not installed")
-@pytest.mark.parametrize("days", ["+1d", "-1d"])
+@pytest.mark.parametrize("days", ["+1d", pytest.param("-1d", marks=pytest.mark.check)])
 def test_a_clock_that_jumps_by_a_day_neither_stalls_nor_hurries_a_run(api: ApiServer, crawl: Crawl, days: str) -> None:
     """The wall clock alone, as when an administrator sets it: 60 calls at 50 a second, one in ten is refused once."""
     jump = crawl.cwd / "clock"

@@ -31,8 +31,12 @@ STOCK_DOWNLOADER: Final = {"DOWNLOADER": "scrapy.core.downloader.Downloader"}
 
 each_seam = pytest.mark.parametrize(
     "seams",
-    [{}, STOCK_SCHEDULER, STOCK_DOWNLOADER, {**STOCK_SCHEDULER, **STOCK_DOWNLOADER}],
-    ids=["ours", "Scrapy's scheduler", "Scrapy's downloader", "both Scrapy's"],
+    [
+        pytest.param({}, id="ours"),
+        pytest.param(STOCK_SCHEDULER, id="Scrapy's scheduler", marks=pytest.mark.check),
+        pytest.param(STOCK_DOWNLOADER, id="Scrapy's downloader", marks=pytest.mark.check),
+        pytest.param({**STOCK_SCHEDULER, **STOCK_DOWNLOADER}, id="both Scrapy's"),
+    ],
 )
 
 

@@ -42,7 +42,9 @@ def _writings(secret: str) -> list[str]:
 STOCK = "scrapy.core.downloader.handlers.http11.HTTP11DownloadHandler"
 
 
-@pytest.mark.parametrize("handler", [None, STOCK], ids=["ours", "Scrapy's"])
+@pytest.mark.parametrize(
+    "handler", [pytest.param(None, id="ours"), pytest.param(STOCK, id="Scrapy's", marks=pytest.mark.check)]
+)
 def test_a_token_reaches_the_server_and_nothing_else(api: ApiServer, crawl: Crawl, handler: str | None) -> None:
     """What goes wrong is told without it, too, and so is a value that is too short to be looked for."""
     paths = ["/items/1", "/missing/1", "/drop/1", "/cut/1", "/redirect?to=/items/2", "/hang/1", "/items/3?size=300000"]

@@ -80,7 +80,8 @@ def write(folder: Path, sent: bytes, *, packed: bool) -> Round:
         ledger.about("identity", json.dumps({"pack": "jsonl"} if packed else {}))
     orders = {
         "directory": str(place.directory), "lock": place.fd, "durability": "batch", "run": 1, "list_id": 1,
-        "raw": False, "levels": 1, "packed": packed, "objects": False, "changes": False, "inside": False, "ledger": NAME,
+        "raw": False, "levels": 1, "packed": packed, "objects": False, "changes": False, "inside": False,
+        "ledger": NAME,
     }  # fmt: skip
     ours, theirs = socket.socketpair()
     os.sync()  # what others have left to write is not ours to wait for
