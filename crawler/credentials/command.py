@@ -82,4 +82,5 @@ async def ask_aside(words: Sequence[str]) -> dict[str, str]:
     except asyncio.CancelledError:
         for process in processes:
             process.kill()
+            process.wait()  # at once: the run may be over before the thread has taken note of it
         raise

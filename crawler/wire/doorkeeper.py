@@ -70,9 +70,11 @@ class Doorkeeper:
         self._read_s = -math.inf
         self._changed_s = -math.inf
 
-    def close(self) -> None:
+    async def close(self) -> None:
+        """End what reads the secrets again, the command too."""
         for renewal in self._renewals:
             renewal.cancel()
+        await asyncio.gather(*self._renewals, return_exceptions=True)
 
     # What the host says
 

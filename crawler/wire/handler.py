@@ -155,7 +155,7 @@ class FillingHandler(BaseDownloadHandler):
     async def close(self) -> None:
         run: Run | None = getattr(self.crawler.spider, "run", None)
         if run is not None and run.doorkeeper is not None:
-            self._door(run).close()
+            await self._door(run).close()
         await self._real.close()
 
 
