@@ -187,6 +187,8 @@ class AutoLimiter(Limiter):
         idle, scatter = self._idle, self._scatter
         if idle is None or scatter is None or self._phase is Phase.DOWN or self._cohort.answers < LEAST // 2:
             return False
+        if self._cohort.most_s <= GONE * idle.latency_s:  # as after nearly every call
+            return False
         return self._is_above(self._cohort.finding(now_s, scatter), GONE)
 
     def _is_above(self, finding: Finding, times: float) -> bool:

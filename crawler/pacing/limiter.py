@@ -146,9 +146,9 @@ class Limiter:
         self._worked = False
 
     def recovered(self) -> None:
-        """Take note that all since the last success before was an outage: the way back is short, and nothing refused.
+        """Take note that what was pushed back since the last success but one was an outage: nothing was too much.
 
-        That success is not the one that ended it.
+        So the way back is as short as the start.
         """
         limit, self._refused_at = self._before
         self._threshold = max(self._threshold, limit)

@@ -52,7 +52,7 @@ class Slots:
         """Keep what was found with as many calls as there are slots, or more; the slots that it speaks of."""
         self._seen = finding
         self.unsure = finding.error - ERROR
-        return finding.filled * idle.latency_s / finding.latency_s
+        return _spoken_of(finding, idle)
 
     def learn(self, slots: float, error: float) -> None:
         """Take over a part of a new estimate."""
@@ -62,4 +62,9 @@ class Slots:
     def correct(self, idle: Idle) -> None:
         """Say anew what was seen, by the idle latency as it is known now."""
         if self._seen is not None:
-            self.value = max(1.0, min(2 * self.value, self._seen.filled * idle.latency_s / self._seen.latency_s))
+            self.value = max(1.0, min(2 * self.value, _spoken_of(self._seen, idle)))
+
+
+def _spoken_of(finding: Finding, idle: Idle) -> float:
+    """Little's law: so many slots make so many calls wait so long."""
+    return finding.filled * idle.latency_s / finding.latency_s
