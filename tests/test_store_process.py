@@ -6,7 +6,7 @@ import socket
 import threading
 from contextlib import closing
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,11 +14,12 @@ from crawler.items import Outcome, Prior
 from crawler.store import process
 from crawler.store.commit import Committer
 from crawler.store.files import Durability, Files
-from crawler.store.ledger import NAME, Ledger
+from crawler.store.ledger import Ledger
 from crawler.store.messages import About, Answer, Call, Committed, Failed, Frames, Put, Sent, frame
 from crawler.store.place import Place
 from crawler.store.process import BATCH_RECORDS, WriterProcess, serve
 from crawler.store.schema import State
+from crawler.store.writer import Orders
 from tests.stored import answered, rows, ticket
 
 if TYPE_CHECKING:
@@ -79,11 +80,8 @@ def test_strict_commits_each_record_by_itself(place: Place) -> None:
     assert [answer.messages for answer in told] == [1] * 5
 
 
-def orders(place: Place) -> dict[str, object]:
-    return {
-        "directory": str(place.directory), "lock": place.fd, "durability": "batch", "run": 1, "list_id": 1,
-        "raw": True, "levels": 1, "packed": False, "objects": False, "changes": False, "inside": False, "ledger": NAME,
-    }  # fmt: skip
+def orders(place: Place) -> dict[str, Any]:
+    return Orders("batch", run=1, list_id=1, raw=True, levels=1).at(place)
 
 
 @pytest.mark.parametrize("cut", [1, 5, 100])
@@ -92,7 +90,7 @@ def test_what_came_whole_is_committed_when_the_engine_is_killed(place: Place, cu
     ours, theirs = socket.socketpair()
     ours.sendall(put(1) + put(2) + put(3)[:-cut])
     ours.close()
-    serve(theirs, dict(orders(place)))
+    serve(theirs, orders(place))
     assert [row["line"] for row in rows(place.directory)] == [2, 3]
 
 
@@ -102,7 +100,7 @@ def test_a_disk_that_refuses_is_told_and_nothing_is_acknowledged(place: Place) -
     with ours:
         ours.sendall(put(1))
         ours.shutdown(socket.SHUT_WR)
-        serve(theirs, dict(orders(place)))
+        serve(theirs, orders(place))
         (answer,) = Frames(Answer).feed(ours.recv(1 << 16))
     assert isinstance(answer, Failed)
     assert answer.disk
@@ -123,7 +121,7 @@ def test_a_call_that_waits_to_be_on_disk_does_not_wait_for_company(
     """What waits already goes along; the engine says nothing more until it is told."""
     monkeypatch.setattr(process, "LINGER_S", 600.0)
     ours, theirs = socket.socketpair()
-    serving = threading.Thread(target=serve, args=(theirs, dict(orders(place))), daemon=True)
+    serving = threading.Thread(target=serve, args=(theirs, orders(place)), daemon=True)
     with ours:
         ours.settimeout(60)
         ours.sendall(put(1) + sent(2))
@@ -141,7 +139,7 @@ def test_a_call_that_is_to_be_made_again_is_open_unless_it_had_an_outcome(place:
     with ours:
         ours.sendall(put(1))
         ours.shutdown(socket.SHUT_WR)
-        serve(theirs, dict(orders(place)))
+        serve(theirs, orders(place))
     (row,) = rows(place.directory, "SELECT id, uuid FROM calls")
     prior = Prior(id=row["id"], uuid=row["uuid"], outcome=Outcome.HTTP_ERROR, status=500, checked=0, state=0)
     ours, theirs = socket.socketpair()
@@ -149,7 +147,7 @@ def test_a_call_that_is_to_be_made_again_is_open_unless_it_had_an_outcome(place:
         ours.sendall(sent(1, prior=prior) + sent(2) + sent(3))
         ours.sendall(sent(1, prior=prior, again=True) + sent(2, again=True))
         ours.shutdown(socket.SHUT_WR)
-        serve(theirs, dict(orders(place)))
+        serve(theirs, orders(place))
     found = rows(place.directory, "SELECT state FROM calls ORDER BY id")
     assert [row["state"] for row in found] == [State.SETTLED, State.PENDING, State.SENT]
 
@@ -159,7 +157,7 @@ def test_what_the_next_run_has_to_know_replaces_what_was_known(place: Place) -> 
     with ours:
         ours.sendall(frame(About("pacing", "old")) + frame(About("pacing", "new")))
         ours.shutdown(socket.SHUT_WR)
-        serve(theirs, dict(orders(place)))
+        serve(theirs, orders(place))
     assert rows(place.directory, "SELECT value FROM about WHERE name = 'pacing'") == [{"value": "new"}]
 
 

@@ -27,7 +27,7 @@ from crawler.store import process
 from crawler.store.commit import Committer
 from crawler.store.envelope import read_envelope
 from crawler.store.files import Files
-from crawler.store.ledger import NAME, Ledger
+from crawler.store.ledger import Ledger
 from crawler.store.mending import mend
 from crawler.store.messages import (
     About,
@@ -46,6 +46,7 @@ from crawler.store.messages import (
 from crawler.store.place import Place
 from crawler.store.process import BATCH_BYTES, BATCH_RECORDS
 from crawler.store.schema import State
+from crawler.store.writer import Orders
 from tests.stored import NOT_FOUND, OK, SILENT, answered, audit, drive, files, make_plan, rows, ticket
 
 if TYPE_CHECKING:
@@ -214,17 +215,7 @@ def test_strict_is_a_commit_for_each_record(tmp_path: Path, durability: Durabili
     with closing(Place.take(tmp_path / "out")) as place, engine:
         engine.sendall(b"".join(frame(Put.of(answered(ticket(str(n))))) for n in range(5)))
         engine.shutdown(socket.SHUT_WR)
-        told = {"directory": str(place.directory), "lock": place.fd, "durability": durability, "run": 1, "list_id": 1}
-        told |= {
-            "raw": True,
-            "levels": 1,
-            "packed": False,
-            "objects": False,
-            "changes": False,
-            "inside": False,
-            "ledger": NAME,
-        }
-        process.serve(theirs, told)
+        process.serve(theirs, Orders(durability, run=1, list_id=1, raw=True, levels=1).at(place))
         told_us = list(Frames(Answer).feed(engine.recv(1 << 16)))
     assert [answer.messages for answer in told_us] == [5 // commits] * commits
     audit(tmp_path / "out")

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from crawler.store.parts import PartReader
 
+GONE: Final = "the part is not there"
+
 RANGE: Final = 20_000
 """Rows of a unit: some 80 frames, of which the first and the last are unpacked by two processes."""
 
@@ -76,7 +78,7 @@ def _compared(row: Row, place: str, reader: PartReader, checked: Checked) -> Fin
         data = reader.read(place)
     except BodyError as exc:
         is_there = reader.size(place.partition("#")[0]) is not None
-        return row.found(Kind.ALTERED if is_there else Kind.MISSING, str(exc) if is_there else "the part is not there")
+        return row.found(Kind.ALTERED if is_there else Kind.MISSING, str(exc) if is_there else GONE)
     checked.bytes += len(data)
     return compare(row, data, place, raw=False, levels=0)
 
@@ -88,25 +90,24 @@ def check_parts(
 
     live: rows by part. broken: parts of which rows have been found broken.
     """
-    reader = open_parts(out)
-    present = {name for tree in TREES for name in reader.below(tree)}
-    for name, size, lines in db.execute("SELECT name, bytes, lines FROM packs ORDER BY name"):
-        idle = max(0, lines - live[name])
-        if name not in present:
-            yield idle, None if name in broken or not lines else Finding(Kind.MISSING, name, "the part is not there")
-            continue
-        present.remove(name)
-        found = reader.size(name) or 0
-        if found > size:
-            detail = f"{found - size:,} bytes at its end are of no record: a run was killed while it wrote them"
-            yield idle, Finding(Kind.TORN, name, detail)
-        elif name not in broken and (found < size or idle):
-            yield idle, _read_through(reader, name, size)
-        else:
-            yield idle, None
-    for name in sorted(present):
-        yield 0, Finding(Kind.ORPHAN, name, "no run wrote it")
-    reader.close()
+    with closing(open_parts(out)) as reader:
+        present = {name for tree in TREES for name in reader.below(tree)}
+        for name, size, lines in db.execute("SELECT name, bytes, lines FROM packs ORDER BY name"):
+            idle = max(0, lines - live[name])
+            if name not in present:
+                yield idle, None if name in broken or not lines else Finding(Kind.MISSING, name, GONE)
+                continue
+            present.remove(name)
+            found = reader.size(name) or 0
+            if found > size:
+                detail = f"{found - size:,} bytes at its end are of no record: a run was killed while it wrote them"
+                yield idle, Finding(Kind.TORN, name, detail)
+            elif name not in broken and (found < size or idle):
+                yield idle, _read_through(reader, name, size)
+            else:
+                yield idle, None
+        for name in sorted(present):
+            yield 0, Finding(Kind.ORPHAN, name, "no run wrote it")
 
 
 def _read_through(reader: PartReader, name: str, size: int) -> Finding | None:

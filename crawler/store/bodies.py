@@ -98,6 +98,8 @@ class Reader(Protocol):
             except BodyError as exc:
                 yield exc
 
+    def close(self) -> None: ...
+
 
 class Tree(Reader, Protocol):
     """Where each body has a name of its own, for who holds all of it against the ledger. Raises StoreError."""
@@ -111,5 +113,3 @@ class Tree(Reader, Protocol):
         ...
 
     def is_there(self, name: str) -> bool: ...
-
-    def close(self) -> None: ...

@@ -25,11 +25,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """An output in an object store. patience_s: how long it may be down. copied_s: between copies of the ledger."""
+    """An output in an object store. patience_s: how long it may be down.
+
+    copied_s: between copies of the ledger while it changes; None: it is put there at the end alone.
+    """
 
     url: str
     patience_s: float = 120.0
-    copied_s: float = 300.0
+    copied_s: float | None = None
 
 
 class Hold:
@@ -54,7 +57,8 @@ class Hold:
         except BaseException:
             place.close()
             raise
-        upkeep.watch(copied_s=remote.copied_s)
+        if remote.copied_s is not None:
+            upkeep.watch(copied_s=remote.copied_s)
         return cls(place, upkeep)
 
     def introduce(self, ledger: Ledger, identity: str) -> None:

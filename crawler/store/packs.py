@@ -20,7 +20,7 @@ from crawler.store.files import ERRORS, RESPONSES, full_sync, sync, write_all
 from crawler.store.parts import ENDING, Spot, framed, locations, pack
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from crawler.store.bodies import Body
     from crawler.store.files import Durability
@@ -60,6 +60,17 @@ class _Part:
         return self.bytes >= PART_BYTES or time.monotonic() - self.begun_s >= PART_AGE_S
 
 
+def by_tree(batch: Sequence[Body], write: Callable[[str, list[bytes]], list[str]]) -> list[str | None]:
+    """Have the lines of each tree written; the location of each body. write: given a tree and its lines, maybe none."""
+    found: list[str | None] = [None] * len(batch)
+    for ok, tree in ((True, RESPONSES), (False, ERRORS)):
+        chosen = [at for at, body in enumerate(batch) if body.data is not None and body.ok is ok]
+        places = write(tree, [data for at in chosen if (data := batch[at].data) is not None])
+        for at, place in zip(chosen, places, strict=True):
+            found[at] = place
+    return found
+
+
 class Packs:
     """The parts of one run, at most one open in each tree. barriers: how many were asked of the disk so far."""
 
@@ -80,13 +91,7 @@ class Packs:
         self.barriers = 0
 
     def put(self, batch: Sequence[Body]) -> list[str | None]:
-        found: list[str | None] = [None] * len(batch)
-        for ok, tree in ((True, RESPONSES), (False, ERRORS)):
-            chosen = [at for at, body in enumerate(batch) if body.data is not None and body.ok is ok]
-            places = self._append(tree, [data for at in chosen if (data := batch[at].data) is not None])
-            for at, place in zip(chosen, places, strict=True):
-                found[at] = place
-        return found
+        return by_tree(batch, self._append)
 
     def _append(self, tree: str, lines: list[bytes]) -> list[str]:
         """Write lines into the open part of a tree; the location of each."""

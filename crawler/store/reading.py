@@ -189,7 +189,8 @@ def reading(out: Path) -> Iterator[Reading]:
     """Read an output directory. Raises OtherListError and StoreError."""
     with open_ledger(out) as db:
         known = identity(db)
-        yield Reading(out, db, known.get("save") == "raw", open_reader(out, known))
+        with closing(open_reader(out, known)) as stored:
+            yield Reading(out, db, known.get("save") == "raw", stored)
 
 
 def identity(db: sqlite3.Connection) -> dict[str, str]:

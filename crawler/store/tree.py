@@ -28,21 +28,26 @@ class FileReader(Tree):
             return file.read()
 
     def entries(self, folder: str) -> tuple[list[str], list[str]]:
-        path = self._out / folder
-        if not path.is_dir() or path.is_symlink():
-            return [], []
         folders: list[str] = []
         others: list[str] = []
-        with os.scandir(path) as entries:
-            for entry in entries:
-                (folders if entry.is_dir(follow_symlinks=False) else others).append(f"{folder}/{entry.name}")
+        for name, is_folder in self._scan(folder):
+            (folders if is_folder else others).append(name)
         return folders, others
 
     def below(self, folder: str) -> Iterator[str]:
-        folders, others = self.entries(folder)
-        yield from others
-        for each in folders:
-            yield from self.below(each)
+        for name, is_folder in self._scan(folder):
+            if is_folder:
+                yield from self.below(name)
+            else:
+                yield name
+
+    def _scan(self, folder: str) -> Iterator[tuple[str, bool]]:
+        """What is right below, as it comes: a folder may hold millions. Whether each is a folder."""
+        path = self._out / folder
+        if path.is_dir() and not path.is_symlink():
+            with os.scandir(path) as entries:
+                for entry in entries:
+                    yield f"{folder}/{entry.name}", entry.is_dir(follow_symlinks=False)
 
     def is_there(self, name: str) -> bool:
         return (self._out / name).is_file()

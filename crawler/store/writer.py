@@ -12,9 +12,9 @@ import socket
 import subprocess
 import sys
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from crawler.exceptions import ApiFetchError, StoreError
 from crawler.store.ledger import NAME
@@ -63,6 +63,10 @@ class Orders:
     changes: bool = False
     inside: bool = False
     ledger: str = NAME
+
+    def at(self, place: Place) -> dict[str, Any]:
+        """What the process reads, but for the number of its socket."""
+        return {"directory": str(place.directory), "lock": place.fd, **asdict(self)}
 
 
 class Writer:
@@ -248,15 +252,9 @@ class Writer:
 
 def spawn(place: Place, orders: Orders, their_socket: int) -> subprocess.Popen[bytes]:
     """Start the process; its number of their socket, and the locks, are those of ours."""
-    told = {
-        "directory": str(place.directory), "lock": place.fd, "socket": their_socket, "durability": orders.durability,
-        "run": orders.run, "list_id": orders.list_id, "raw": orders.raw, "levels": orders.levels,
-        "packed": orders.packed, "objects": orders.objects, "changes": orders.changes, "inside": orders.inside,
-        "ledger": orders.ledger,
-    }  # fmt: skip
     # -P: a folder called crawler where the command runs is not this one. The path holds the egg under scrapyd.
     return subprocess.Popen(  # ourselves
-        [sys.executable, "-P", "-c", MAIN, json.dumps(told)],
+        [sys.executable, "-P", "-c", MAIN, json.dumps(orders.at(place) | {"socket": their_socket})],
         stdin=subprocess.DEVNULL,
         pass_fds=(their_socket, *place.held),
         start_new_session=True,  # Ctrl-C is the engine's

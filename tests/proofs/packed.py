@@ -27,10 +27,11 @@ from typing import TYPE_CHECKING, Final
 
 from crawler.items import Outcome
 from crawler.store import process
-from crawler.store.ledger import NAME, Ledger
+from crawler.store.ledger import Ledger
 from crawler.store.messages import Put, frame
 from crawler.store.place import Place
 from crawler.store.reading import reading
+from crawler.store.writer import Orders
 from tests.stored import Answer, answered, ticket
 
 if TYPE_CHECKING:
@@ -78,11 +79,7 @@ def write(folder: Path, sent: bytes, *, packed: bool) -> Round:
     place = Place.take(folder)
     with closing(Ledger(place.directory, durable=True)) as ledger:  # as a run does before it starts the writer
         ledger.about("identity", json.dumps({"pack": "jsonl"} if packed else {}))
-    orders = {
-        "directory": str(place.directory), "lock": place.fd, "durability": "batch", "run": 1, "list_id": 1,
-        "raw": False, "levels": 1, "packed": packed, "objects": False, "changes": False, "inside": False,
-        "ledger": NAME,
-    }  # fmt: skip
+    orders = Orders("batch", run=1, list_id=1, raw=False, levels=1, packed=packed).at(place)
     ours, theirs = socket.socketpair()
     os.sync()  # what others have left to write is not ours to wait for
     begun_s = time.monotonic()

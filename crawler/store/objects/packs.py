@@ -13,11 +13,10 @@ import time
 from typing import TYPE_CHECKING, Self
 
 from crawler.exceptions import BodyError, StoreError
-from crawler.store.files import ERRORS, RESPONSES
 from crawler.store.objects.client import Client, wait_for
 from crawler.store.objects.lease import NAME, Confirmation
-from crawler.store.packs import NOTE
-from crawler.store.parts import ENDING, PartReader, Spot, framed, pack
+from crawler.store.packs import NOTE, by_tree
+from crawler.store.parts import ENDING, PartReader, Spot, framed, locations, pack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -52,29 +51,23 @@ class ObjectPacks:
 
     def put(self, batch: Sequence[Body]) -> list[str | None]:
         self._confirmation.renew()
-        locations: list[str | None] = [None] * len(batch)
-        for ok, tree in ((True, RESPONSES), (False, ERRORS)):
-            chosen = [at for at, body in enumerate(batch) if body.data is not None and body.ok is ok]
-            lines = [data for at in chosen if (data := batch[at].data) is not None]
-            for at, spot in zip(chosen, self._put_part(tree, lines) if lines else (), strict=True):
-                locations[at] = str(spot)
-        return locations
+        return by_tree(batch, self._put_part)
 
-    def _put_part(self, tree: str, lines: list[bytes]) -> list[Spot]:
+    def _put_part(self, tree: str, lines: list[bytes]) -> list[str]:
+        if not lines:
+            return []
         self._count += 1
         name = f"{tree}/{self._token}-{self._count:05}{ENDING}"
-        spots: list[Spot] = []
+        found: list[str] = []
         part = bytearray()
         for frame in framed(lines):
-            packed, line_at = pack(frame), 0
-            for line in frame:
-                spots.append(Spot(name, len(part), len(packed), line_at, len(line)))
-                line_at += len(line)
+            packed = pack(frame)
+            found += locations(name, len(part), len(packed), frame)
             part += packed
         self._ledger.write(NOTE, (name, 0, 0, False))  # before there is an object: so that no kill leaves one unknown
         self._pending.append(self._client.soon(self._client.put, name, bytes(part)))
         self._written.append((name, len(part), len(lines)))
-        return spots
+        return found
 
     def barrier(self) -> None:
         """Return when the store keeps everything that was put, and the prefix is still this run's."""

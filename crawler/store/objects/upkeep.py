@@ -28,11 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-COPIED_S: Final = 300.0
-"""How often the ledger is copied: what a lost machine costs is the calls of that time."""
-
 SHARE: Final = 9
-"""And never sooner than so many times what the last copy took: a large ledger takes a tenth of the time at most."""
+"""The ledger is copied no sooner than after so many times what the last copy took: a tenth of the time at most."""
 
 TOLD: Final = ("failed.jsonl", "invalid.jsonl", "changes.jsonl", "summary.json")
 """What is made of a ledger, each part's of its own."""
@@ -119,7 +116,7 @@ class Upkeep:
 
     # While it runs
 
-    def watch(self, *, copied_s: float = COPIED_S) -> None:
+    def watch(self, *, copied_s: float) -> None:
         """Copy the ledger now and then."""
         self._start(self._copy, lambda took_s: max(copied_s, SHARE * took_s))
 
