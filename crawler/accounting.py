@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from crawler.items import NO_FAILURE, NO_USABLE_ANSWER, NOT_A_CALL, Outcome
 
@@ -148,6 +148,10 @@ class Tally:
             "statuses": {str(status): n for status, n in sorted(self.statuses.items())},
             "failures": dict(self.failures.most_common()),
         }
+
+
+EARLY: Final = "fail_early"
+"""The reason of a run whose first calls all failed alike: what one part finds out, the others need not."""
 
 
 class Beginning:

@@ -392,15 +392,21 @@ def test_their_seconds_are_one_curve_with_the_limit_of_all_that_are_on() -> None
 
 
 def test_what_kept_parts_from_being_faster_is_weighed_by_their_time() -> None:
-    def ended(limit: str, seconds: int, **shares: float) -> dict[str, Any]:
+    def ended(part: int, limit: str, seconds: int, **shares: float) -> dict[str, Any]:
         why = {"limit": limit, "sentence": f"by {limit}", "shares": shares}
-        return {"summary": {"bottleneck": why, "run": {"seconds": seconds}}}
+        return {**killed(part), "summary": {"bottleneck": why, "run": {"seconds": seconds}}}
 
-    three = [ended("cpu", 30, cpu=1.0), ended("latency", 10, latency=0.6, cpu=0.4), ended("cpu", 0), {"summary": {}}]
-    found = Shown(run={"summary": {}}, parts=three).bottleneck()
+    def killed(part: int) -> dict[str, Any]:
+        return {"summary": {}, "arguments": {"shard": f"{part}/4"}}
+
+    four = [
+        ended(1, "cpu", 30, cpu=1.0), ended(2, "latency", 10, latency=0.6, cpu=0.4), killed(3), ended(3, "cpu", 0),
+        killed(4),
+    ]  # fmt: skip
+    found = Shown(run={"summary": {}}, parts=four).bottleneck()
     assert found == {
         "sentence": "In the way, of 2 of 4 parts: this machine's CPU",
         "shares": {"cpu": 0.85, "latency": 0.15},
     }
-    assert Shown(run=ended("cpu", 1)).bottleneck() == ended("cpu", 1)["summary"]["bottleneck"]
-    assert Shown(run={"summary": {}}, parts=[{"summary": {}}]).bottleneck() is None
+    assert Shown(run=ended(1, "cpu", 1)).bottleneck() == ended(1, "cpu", 1)["summary"]["bottleneck"]
+    assert Shown(run={"summary": {}}, parts=[killed(1)]).bottleneck() is None

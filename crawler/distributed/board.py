@@ -49,7 +49,7 @@ class FleetBoard:
             for _ in range(LOOKS):
                 self._look("")
         except GoneError as exc:
-            raise ListError(f"{server.address}: Redis cannot be reached ({exc})") from exc
+            raise ListError(f"{server.address}: {server.why(exc)}") from exc
 
     def wall(self, now_s: float) -> float:
         """Redis's time, in seconds since 1970, for one of the monotonic clock."""

@@ -119,9 +119,10 @@ class Server:
                 raise ListError(f"{self.address}: is Redis {version}, and a shared list needs {least} or later")
             self._ask(self._begin)
         except GoneError as exc:
-            raise ListError(f"{self.address}: {self._why(exc)}") from exc
+            raise ListError(f"{self.address}: {self.why(exc)}") from exc
 
-    def _why(self, exc: GoneError) -> str:
+    def why(self, exc: GoneError) -> str:
+        """What to tell a person of it."""
         if isinstance(exc, UnreadyError):
             return f"Redis cannot be used now ({exc})"
         if "CERTIFICATE_VERIFY_FAILED" in str(exc):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Self
 from scrapy import signals
 from scrapy.exceptions import NotConfigured
 
-from crawler.accounting import Beginning
+from crawler.accounting import EARLY, Beginning
 from crawler.items import Outcome
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from crawler.run import Run
 
 logger = logging.getLogger("apifetch")
-
-REASON: Final = "fail_early"
 
 SHOWN_CHARS: Final = 500
 """Of a body, in the log: enough for what an API says in JSON, and for a page's title."""
@@ -75,7 +73,7 @@ class FailEarly:
         if first.body:
             logger.error("The answer to the first of them, line %s: %s", first.line, _shown(first.body))
         assert self._crawler.engine is not None
-        asyncio.ensure_future(self._crawler.engine.close_spider_async(reason=REASON))  # noqa: RUF006  # the engine holds it
+        asyncio.ensure_future(self._crawler.engine.close_spider_async(reason=EARLY))  # noqa: RUF006  # the engine holds it
 
 
 def _shown(body: bytes) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from scrapy import signals
 from scrapy.exceptions import CloseSpider, DontCloseSpider, NotConfigured
 
-from crawler.accounting import ExitCode
+from crawler.accounting import EARLY, ExitCode
 from crawler.credentials import REFUSING
 from crawler.descriptors import leave_no_core
 from crawler.exceptions import (
@@ -288,6 +288,6 @@ def _exit_code(run: Run, stop_reason: str | None) -> ExitCode:
     code = run.tally.exit_code(run.plan.tolerance, complete=stop_reason is None)
     if stop_reason == "credentials" or (code is ExitCode.NOT_OK and run.is_refused):
         return ExitCode.CREDENTIALS
-    if stop_reason == "fail_early" and set(run.tally.statuses) <= REFUSING:
+    if stop_reason == EARLY and set(run.tally.statuses) <= REFUSING:
         return ExitCode.CREDENTIALS  # there are none
     return code

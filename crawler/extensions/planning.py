@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import platform
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import scrapy
 import twisted
@@ -18,7 +18,7 @@ from crawler.items import WHOLE
 from crawler.machine import shared
 from crawler.pacing import Policy, Shared, SharedRests, backoffs, outage, shut_out
 from crawler.plan import ANY_NUMBER, Plan, output, shape_of
-from crawler.secrets import bare_names_in, is_key_name, names_in, only_names
+from crawler.secrets import bare_names_in, is_key_name, only_names
 from crawler.sources import SHAPING, SharedAddress, is_shared
 from crawler.store.hold import Remote
 from crawler.store.space import Floor
@@ -80,14 +80,17 @@ def plan_of(settings: BaseSettings) -> Plan:
 
 
 def _secrets(settings: BaseSettings) -> Secrets:
-    params = settings["APIFETCH_PARAMS"] or ()
-    used = {"APIFETCH_HEADERS": settings["APIFETCH_HEADERS"] or (), "APIFETCH_PARAMS": params}
-    names = environment_names(
-        {**used, "APIFETCH_PASS_ENV": settings["APIFETCH_PASS_ENV"], "APIFETCH_URLS": settings["APIFETCH_URLS"]}
-    )
+    names = environment_names({**_of_calls(settings), "APIFETCH_URLS": settings["APIFETCH_URLS"]})
     env_file, command = settings.get("APIFETCH_ENV_FILE"), settings.get("APIFETCH_SECRET_COMMAND")
     command = command if names else None
+    params = settings["APIFETCH_PARAMS"] or ()
     return Secrets(names, environ=os.environ, env_file=env_file, command=command, params=params)
+
+
+def _of_calls(settings: BaseSettings) -> dict[str, Any]:
+    """What may name secrets that calls carry."""
+    names = ("APIFETCH_HEADERS", "APIFETCH_PARAMS", "APIFETCH_PASS_ENV")
+    return {name: settings[name] or () for name in names} | {"APIFETCH_URLS": ""}
 
 
 def bare_names(settings: BaseSettings) -> list[str]:
@@ -130,7 +133,7 @@ def _fleet(settings: BaseSettings, secrets: Secrets) -> Shared | None:
 def _who(settings: BaseSettings, secrets: Secrets) -> str:
     """What stands for the credentials that all calls of the run carry."""
     given = (*(settings["APIFETCH_HEADERS"] or ()), *(settings["APIFETCH_PARAMS"] or ()))
-    names = {*(settings["APIFETCH_PASS_ENV"] or ()), *(name for _, value in given for name in names_in(value))}
+    names = environment_names(_of_calls(settings))
     keys = (value for name, value in given if is_key_name(name) or name.lower() == "cookie")
     return stand_in([*map(secrets.values.__getitem__, names), *keys])
 

@@ -88,20 +88,23 @@ class Ticker:
             if not self._is_over:
                 moment = gauges.moment(run, cpu=self._cpu.share(), now_s=now_s)
                 run.meter.look(moment, now_s)
-            if self._bars:
-                self._show(run)
-            if self._line_s and now_s >= line_s and not self._is_over:
+            is_due = bool(self._line_s) and now_s >= line_s and not self._is_over
+            if is_due:
                 line_s = now_s + self._line_s
-                logger.info("%s", self._as_line(gauges.progress(run, wall_s=time.time())))
+            self._tell(run, as_line=is_due)
             if now_s >= metrics_s and not self._is_over:
                 metrics_s = now_s + self._metrics_s
                 self._write_metrics(run)
             await asyncio.sleep(LOOK_S)
 
-    def _show(self, run: Run) -> None:
+    def _tell(self, run: Run, *, as_line: bool) -> None:
+        if not self._bars and not as_line:
+            return
         at = gauges.progress(run, wall_s=time.time())
         for bar in self._bars:
             bar.show(at)
+        if as_line:
+            logger.info("%s", self._as_line(at))
 
     def _write_metrics(self, run: Run) -> None:
         """A disk that refuses this will refuse a record too, which is reported."""
@@ -118,9 +121,7 @@ class Ticker:
         if self._ticking is not None:
             self._ticking.cancel()
         if self._run is not None:  # what stays in a notebook, and what a fleet adds up, is the end
-            self._show(self._run)
-            if self._line_s and self._as_line is in_a_log:
-                logger.info("%s", in_a_log(gauges.progress(self._run, wall_s=time.time())))
+            self._tell(self._run, as_line=bool(self._line_s) and self._as_line is in_a_log)
         for bar in self._bars:
             bar.stop()
 

@@ -196,7 +196,7 @@ class ScrapydJob:
             self._engine.tell(f"{self._part}: it has begun on {watched.server.shown}")
         if state == "running" and time.monotonic() >= self._read_s:
             self._read_s = time.monotonic() + TOLD_S
-            with suppress(NoAnswerError):  # which the questions for its jobs find out
+            with suppress(NoAnswerError, RefusedError):  # which the questions for its jobs, and its end, find out
                 await self._tail(watched, job)
 
     async def _cancel(self, watched: Watched, job: str) -> None:

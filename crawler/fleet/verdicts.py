@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from crawler.accounting import ExitCode
+from crawler.accounting import EARLY, ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,9 +21,6 @@ COMPLETE: Final = frozenset({ExitCode.DONE, ExitCode.NO_ANSWER, ExitCode.NOT_OK,
 
 HOPELESS: Final = frozenset({ExitCode.USAGE, ExitCode.DISK, ExitCode.CREDENTIALS})
 """What all parts would come to: they have the same arguments, disk and credentials."""
-
-EARLY: Final = "fail_early"
-"""The reason of a run whose first calls all failed alike: what one part finds out, the others need not."""
 
 SIGNAL: Final = "shutdown"
 """Scrapy's reason of a run that was sent a signal."""

@@ -59,6 +59,7 @@ class Watched:
         self.answered = 0
         self.left: dict[str, Part] = {}
         """Jobs that others do now: to be cancelled when the server is there again."""
+        self._is_back = False  # since the last time that all jobs that were left were looked at
         self._project = project
         self._tell = tell
         self._news = asyncio.Condition()
@@ -77,7 +78,8 @@ class Watched:
                 self.node.misses = 0
                 if was_gone:
                     self._tell(f"{self.server.shown}: it is there again")
-                await self._cancel_left(jobs, is_back=was_gone)
+                self._is_back |= was_gone
+                await self._cancel_left(jobs)
                 self.jobs, self.answered = jobs, self.asked
             async with self._news:
                 self._news.notify_all()
@@ -88,7 +90,7 @@ class Watched:
         async with self._news:
             await self._news.wait()
 
-    async def _cancel_left(self, jobs: dict[str, str], *, is_back: bool) -> None:
+    async def _cancel_left(self, jobs: dict[str, str]) -> None:
         """Cancel what others do now. A scrapyd that was restarted has forgotten what ran: that is said once it is back.
 
         What it may still hear of, of a question that it did not answer, stays.
@@ -99,13 +101,14 @@ class Watched:
                 if state in {"running", "pending"}:
                     await asyncio.to_thread(self.server.cancel, self._project, job, at_once=False)
                     self._tell(f"{part}: job {job} on {self.server.shown} is cancelled, since another one has its part")
-                elif is_back and state is None and await asyncio.to_thread(self._goes_on, part, job):
+                elif self._is_back and state is None and await asyncio.to_thread(self._goes_on, part, job):
                     self._tell(f"{part}: {orphan(self.server, job)}")
                 elif state is None:
                     continue
             except (NoAnswerError, RefusedError):
                 return
             del self.left[job]
+        self._is_back = False
 
     def _goes_on(self, part: Part, job: str) -> bool:
         """Whether a job that it does not know has begun, and did not say that it ended."""

@@ -99,7 +99,9 @@ class Shown:
             for name, share in summary["bottleneck"]["shares"].items():
                 shares[name] += share * summary["run"]["seconds"]
         total_s = shares.total() or 1.0
-        said = why_of_all([Limit(summary["bottleneck"]["limit"]) for summary in found], len(self.parts))
+        last = {shard_of(each): each["summary"] for each in self.parts}  # of a part that was started again
+        limits = [Limit(summary["bottleneck"]["limit"]) for summary in last.values() if summary.get("bottleneck")]
+        said = why_of_all(limits, len(last))
         return {
             "sentence": said.sentence if said else "",
             "shares": {name: seconds / total_s for name, seconds in shares.most_common()},
@@ -149,15 +151,12 @@ def shard_of(run: Mapping[str, Any]) -> str | None:
 def curve_of(db: sqlite3.Connection, shown: Shown) -> Curve | None:
     """All its calls; None when there were none."""
     ids = json.dumps([each["id"] for each in shown.runs])
-    spans = (
-        "SELECT run, min(second), max(second) FROM timeline WHERE run IN (SELECT value FROM json_each(?)) GROUP BY run"
-    )
-    last = {run: (begin, end) for run, begin, end in db.execute(spans, (ids,))}
-    if not last:
+    spans = {run: (begin, end) for run, begin, end in db.execute(_OF_EACH, (ids,))}
+    if not spans:
         return None
-    begin, end = min(begin for begin, _ in last.values()), max(end for _, end in last.values())
+    begin, end = min(begin for begin, _ in spans.values()), max(end for _, end in spans.values())
     rows = db.execute(_SECONDS, (ids,))
-    return curve(_with_all_limits(rows, {run: end for run, (_, end) in last.items()}), begin, end)
+    return curve(_with_all_limits(rows, {run: end for run, (_, end) in spans.items()}), begin, end)
 
 
 def _with_all_limits(rows: Iterable[tuple[Any, ...]], ends: Mapping[int, int]) -> Iterator[tuple[Any, ...]]:
