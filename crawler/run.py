@@ -28,7 +28,7 @@ from crawler.plan import absolute
 from crawler.recording import Recording
 from crawler.sources import acknowledge, download, fingerprint, is_remote, members, open_list
 from crawler.stopping import Stopping
-from crawler.store import runs
+from crawler.store import ownership, runs
 from crawler.store.bits import Bits
 from crawler.store.exports import write_summary
 from crawler.store.gathering import Gathering
@@ -109,9 +109,9 @@ class Run:
             else self._shared(plan.workers, lambda: self.withheld)
         )
         self._ledger = Ledger(plan.out, durable=plan.durability != "process", name=plan.shard.file(NAME))
-        runs.introduce(self._ledger, ledgers(plan.out).values())
-        self._hold.introduce(self._ledger, runs.identity_text(plan.path, plan.identity))
-        belongs = runs.owner(self._ledger) in {None, plan.path}
+        ownership.introduce(self._ledger, ledgers(plan.out).values())
+        self._hold.introduce(self._ledger, ownership.identity_text(plan.path, plan.identity))
+        belongs = ownership.owner(self._ledger) in {None, plan.path}
         self.inside = not belongs and Path(plan.path).is_relative_to(plan.out.resolve())
         start = runs.Start(
             path=plan.path, inside=self.inside, shared=self._shared is not None, notes_changes=plan.redo.conditional,
@@ -120,7 +120,7 @@ class Run:
             by_line=not plan.limit and not plan.number_duplicates, redo=plan.redo_text,
             arguments=plan.arguments, versions=plan.versions, durability=plan.durability,
         )  # fmt: skip
-        runs.own(self._ledger, start)
+        ownership.own(self._ledger, start)
         self.gathered = Gathering(self._ledger, plan.out, plan.shard).gather(keep=plan.path)
         self.begun = runs.begin(self._ledger, start)
         bodies = open_bodies(

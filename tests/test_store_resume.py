@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from crawler.exceptions import OtherListError, StoreError
 from crawler.items import NOT_A_CALL, Outcome, Prior, Record, Ticket, uuid_text
 from crawler.sources import Fingerprint, Shape
-from crawler.store import runs
+from crawler.store import ownership, runs
 from crawler.store.bits import Bits
 from crawler.store.files import Files, location
 from crawler.store.ledger import Ledger
@@ -344,7 +344,9 @@ def begin(ledger: Ledger, redo: str = "all", **changes: Any) -> runs.Begun:
         "path": "/lists/items.txt", "inside": False, "fingerprint": Fingerprint(1, 1, "x"), "by_line": True,
         "identity": {"column": "url"}, "redo": redo, "arguments": {}, "versions": {}, "durability": "batch",
     }  # fmt: skip
-    return runs.begin(ledger, runs.Start(**(start | changes)))
+    told = runs.Start(**(start | changes))
+    ownership.own(ledger, told)
+    return runs.begin(ledger, told)
 
 
 def end(ledger: Ledger, run: int, stop_reason: str | None = None) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from crawler.exceptions import StoreError
-from crawler.store import runs
+from crawler.store import ownership
 from crawler.store.place import Place
 
 if TYPE_CHECKING:
@@ -63,8 +63,8 @@ class Hold:
 
     def introduce(self, ledger: Ledger, identity: str) -> None:
         """Tell a new ledger whose output this is, as a run on another machine has said. Raises StoreError."""
-        if self._upkeep is not None and runs.owner(ledger) is None:
-            runs.name_owner(ledger, self._upkeep.claim(identity))
+        if self._upkeep is not None and ownership.owner(ledger) is None:
+            ownership.name_owner(ledger, self._upkeep.claim(identity))
 
     def let_in(self) -> None:
         """Let the next part open its run, here and elsewhere: records have changed hands. Raises StoreError."""

@@ -1,7 +1,7 @@
-"""The ledger's own history: whose directory this is, which runs there were, what a killed one left.
+"""The ledger's own history: which runs there were, of which lists, and what a killed one left.
 
-Decides whether a list and its arguments belong to a directory, whether the list is unchanged, and
-where a redo begins. Called once, before the writer's thread starts.
+Decides whether the list is unchanged, and where a redo begins. Called before the writer's process starts, and once it
+has ended. Whose directory it is is `ownership`'s.
 """
 
 from __future__ import annotations
@@ -11,15 +11,12 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from crawler.exceptions import OtherListError, StoreError
 from crawler.items import Outcome, uuid_text
 from crawler.machine import boot_id
-from crawler.sources import SHAPING
 from crawler.store.schema import State
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
-    from pathlib import Path
+    from collections.abc import Collection, Mapping
 
     from crawler.sources import Fingerprint
     from crawler.store.bodies import Bodies
@@ -100,8 +97,7 @@ def now(plus_s: float = 0.0) -> str:
 
 
 def begin(ledger: Ledger, start: Start) -> Begun:
-    """Write the run down. Raises OtherListError when the directory belongs to another list or job."""
-    own(ledger, start)
+    """Write the run down, in a directory that is its own."""
     last = ledger.query("SELECT max(started_at) FROM runs")[0][0]
     redo = ledger.query(_LAST_REDO, (start.redo, start.path))
     with ledger.transaction():
@@ -222,67 +218,6 @@ def _told(ledger: Ledger, name: str) -> str | None:
     """What an earlier run has noted under that name."""
     found = ledger.query("SELECT value FROM about WHERE name = ?", (name,))
     return str(found[0][0]) if found else None
-
-
-def owner(ledger: Ledger) -> str | None:
-    """The path of the list that the directory belongs to; None as long as it belongs to none."""
-    identity = _identity(ledger)
-    return identity["urls"] if identity else None
-
-
-def identity_text(path: str, identity: Mapping[str, str | None]) -> str:
-    """Whose output a directory is, as a ledger keeps it. path, identity: as in Start."""
-    return json.dumps({"urls": path, **identity})
-
-
-def name_owner(ledger: Ledger, text: str) -> None:
-    """Write that down. Raises StoreError for what is no such text: it may have come from elsewhere."""
-    try:
-        identity = json.loads(text)
-    except ValueError:
-        identity = None
-    if not isinstance(identity, dict) or not isinstance(identity.get("urls"), str):
-        raise StoreError(f"what says whose output this is was not written by a run: {text:.100}")
-    with ledger.transaction():
-        ledger.write("INSERT INTO about VALUES ('identity', ?)", (text,))
-
-
-def _identity(ledger: Ledger) -> dict[str, str | None]:
-    found = ledger.query("SELECT value FROM about WHERE name = 'identity'")
-    return json.loads(found[0][0]) if found else {}
-
-
-def introduce(ledger: Ledger, others: Iterable[Path]) -> None:
-    """Tell a new ledger what others of the same directory know of it: whose it is, how far limits are used up."""
-    for path in others:
-        if owner(ledger) is not None:
-            return
-        if not path.is_symlink():
-            with ledger.beside(path):
-                if ledger.written("PRAGMA other.user_version")[0][0]:  # else one that was killed before it began
-                    ledger.write("INSERT OR IGNORE INTO about SELECT * FROM other.about")
-
-
-def own(ledger: Ledger, start: Start) -> None:
-    """Write down whose directory this is, if nobody has. Raises OtherListError when it is another list's or job's."""
-    before = _identity(ledger)
-    if not before:
-        name_owner(ledger, identity_text(start.path, start.identity))
-        return
-    if not start.inside and start.path != before["urls"]:
-        raise OtherListError(
-            f"this output directory belongs to urls={before['urls']}, you gave urls={start.path}: "
-            "take another directory with -a out=DIRECTORY, or the list it belongs to"
-        )
-    for name, value in start.identity.items():
-        if start.inside and name in SHAPING:  # failed.jsonl says all of a call itself
-            continue
-        if (begun := before.get(name)) != value:
-            was, given = (f"{name}={said}" if said is not None else f"no {name}" for said in (begun, value))
-            raise OtherListError(
-                f"this output directory was begun with {was}, you gave {given}: "
-                f"take another directory with -a out=DIRECTORY, or go on with {was}"
-            )
 
 
 def _forget_derived(ledger: Ledger, start: Start, unchanged: Collection[int]) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from crawler.items import Entry, Outcome, Record, Ticket
-from crawler.store import runs
+from crawler.store import ownership, runs
 from crawler.store.commit import Committer
 from crawler.store.files import Files
 from crawler.store.ledger import Ledger
@@ -42,6 +42,7 @@ def make(out: Path, records: int) -> None:
             path="/lists/items.csv", inside=False, fingerprint=None, by_line=True, redo="none", arguments={},
             identity={"save": "envelope", "APIFETCH_FOLDER_LEVELS": "1"}, versions={}, durability="process",
         )  # fmt: skip
+        ownership.own(ledger, start)
         begun = runs.begin(ledger, start)
         files = Files(place, "process")
         committer = Committer(files, ledger, run=begun.run, list_id=begun.list_id, raw=False)
