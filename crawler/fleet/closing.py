@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from crawler.amounts import counted, duration, per_second
 from crawler.store.exports import SUMMARY, write_summary
-from crawler.store.hold import Hold, Remote
+from crawler.store.hold import holding
 
 if TYPE_CHECKING:
-    from crawler.exceptions import ApiFetchError
     from crawler.fleet.engine import Part
 
 
@@ -40,14 +39,7 @@ def note(whole: Part, fleet: Sum) -> None:
 
     Raises StoreError, OtherRunError when somebody else has begun meanwhile.
     """
-    hold = Hold.take(whole.out, whole.shard, Remote(whole.url) if whole.url is not None else None, lost=_lost)
-    try:
+    with holding(whole.out, whole.url, whole.shard) as hold:
         summary: dict[str, Any] = json.loads((whole.out / SUMMARY).read_bytes())
         write_summary(whole.out, {**summary, "fleet": asdict(fleet)})
         hold.put(SUMMARY)
-    finally:
-        hold.close()
-
-
-def _lost(_error: ApiFetchError) -> None:
-    """It is held for a moment only, and the next request says so."""

@@ -5,16 +5,17 @@ Owns the order in which the two are taken and given back. An output in a directo
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from crawler.exceptions import StoreError
+from crawler.items import WHOLE
 from crawler.store import ownership
 from crawler.store.place import Place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from crawler.exceptions import ApiFetchError
@@ -90,3 +91,14 @@ class Hold:
                     self._upkeep.put_file(log)
             self._upkeep.close(clean=clean)
         self.place.close()
+
+
+@contextmanager
+def holding(directory: Path, url: str | None, shard: Shard = WHOLE) -> Iterator[Hold]:
+    """Hold an output while something in it is changed, without a run. url: its store's. Raises as `Hold.take`."""
+    remote = Remote(url) if url is not None else None
+    hold = Hold.take(directory, shard, remote, lost=lambda _error: None)  # whatever is put next says so
+    try:
+        yield hold
+    finally:
+        hold.close()

@@ -12,10 +12,10 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from crawler.exceptions import ApiFetchError, ArgumentError, OtherListError, StoreError
-from crawler.items import WHOLE, Shard
+from crawler.exceptions import ArgumentError, OtherListError, StoreError
+from crawler.items import Shard
 from crawler.store.exports import SUMMARY
-from crawler.store.hold import Hold, Remote
+from crawler.store.hold import holding
 from crawler.store.ledger import NAME
 from crawler.store.objects.address import Mark, is_address, is_object_store, local_name, mark_of, store_of
 from crawler.store.reading import identity, in_parts, open_ledger
@@ -23,6 +23,7 @@ from crawler.store.reading import identity, in_parts, open_ledger
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from crawler.store.hold import Hold
     from crawler.store.objects.client import Client
 
 
@@ -49,11 +50,8 @@ def held(named: str, local: str) -> Iterator[Hold]:
     else:
         with closing(_client(url)) as client:
             _refuse(url, client.names())
-    hold = Hold.take(directory, WHOLE, Remote(url) if url is not None else None, lost=_lost)
-    try:
+    with holding(directory, url) as hold:
         yield hold
-    finally:
-        hold.close()
 
 
 def refuse_packs(directory: Path, what: str) -> None:
@@ -66,10 +64,6 @@ def refuse_packs(directory: Path, what: str) -> None:
             f"the bodies of {url} are packed (pack={packed}): packs in an object store cannot be {what}; copy the "
             "prefix to a directory, without store.json, and do it there"
         )
-
-
-def _lost(_error: ApiFetchError) -> None:
-    """Whatever is put next says so."""
 
 
 @contextmanager
