@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final, Self
 from crawler.items.entry import Entry
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from crawler.items.entry import BadLine
 
 MASK: Final = 2**63 - 1
@@ -51,6 +53,12 @@ class Shard:
         part = _PART.search(PurePath(found).stem)
         shard = cls(int(part["number"]), int(part["count"])) if part else None
         return shard if shard is not None and shard.file(name) == found else None
+
+    @classmethod
+    def among(cls, found: Iterable[str], name: str) -> list[Self]:
+        """The parts that have a file called *name* among *found*, in order: those of fewer parts first."""
+        parts = (cls.of_file(each, name) for each in found)
+        return sorted((part for part in parts if part is not None), key=lambda part: (part.count, part.number))
 
 
 WHOLE: Final = Shard(1, 1)

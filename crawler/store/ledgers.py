@@ -1,4 +1,4 @@
-"""Which ledgers an output directory has: one, or one for each part of the list. Opens none of them."""
+"""Which parts of a list have files in an output directory, as each has its own ledger. Opens none of them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ if TYPE_CHECKING:
 
 
 def ledgers(directory: Path) -> dict[Shard, Path]:
-    """Give the ledgers, in the order of their parts; none where no such directory can be read."""
+    """Give the ledgers, in the order of their parts."""
+    return {shard: directory / shard.file(NAME) for shard in shards_in(directory, NAME)}
+
+
+def shards_in(directory: Path, name: str) -> list[Shard]:
+    """The parts that have a file called *name*, in their order; none where no such directory can be read."""
     try:
-        found = {Shard.of_file(path.name, NAME): path for path in directory.iterdir()}
+        return Shard.among((path.name for path in directory.iterdir()), name)
     except (FileNotFoundError, NotADirectoryError, PermissionError):
-        return {}
-    parts = [(shard, path) for shard, path in found.items() if shard is not None]
-    return dict(sorted(parts, key=lambda part: (part[0].count, part[0].number)))
+        return []

@@ -104,7 +104,7 @@ def _bring(client: Client, directory: Path) -> None:
     directory.mkdir()
     Mark(url=client.url, holder="").write(directory)
     names = client.names()
-    for shard in _shards(names):
+    for shard in Shard.among(names, NAME):
         if not shard.is_part:
             client.fetch(NAME, directory / NAME)
             continue
@@ -112,13 +112,9 @@ def _bring(client: Client, directory: Path) -> None:
         client.fetch(shard.file(SUMMARY), directory / shard.file(SUMMARY))
 
 
-def _shards(names: set[str]) -> list[Shard]:
-    return [shard for name in names if (shard := Shard.of_file(name, NAME)) is not None]
-
-
 def _refuse(url: str, names: set[str]) -> None:
     """Raise OtherListError where there is no ledger of a whole list."""
-    shards = _shards(names)
+    shards = Shard.among(names, NAME)
     if parts := [shard for shard in shards if shard.is_part]:
         raise in_parts(url, parts)
     if not shards:

@@ -93,9 +93,8 @@ def _take_part(directory: Path, fd: int, shard: Shard) -> tuple[int, int]:
         fcntl.flock(door, fcntl.LOCK_EX)  # an opening takes a moment; where records change hands, minutes
         opened.insert(0, lock := _open_lock(shard, fd))
         _hold(lock, f"another run holds part {shard} of {directory}; wait for it, or stop it first")
-        for name in os.listdir(fd):
-            other = Shard.of_file(name, LOCK)
-            if other is None or not other.is_part or other.count == shard.count:
+        for other in Shard.among(os.listdir(fd), LOCK):
+            if not other.is_part or other.count == shard.count:
                 continue
             opened.append(theirs := _open_lock(other, fd))
             at_one_time = f"parts that run at one time are of one number, and you gave {shard}"

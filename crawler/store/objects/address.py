@@ -9,10 +9,13 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
 from crawler.exceptions import StoreError
-from crawler.items import WHOLE, Shard
+from crawler.items import WHOLE
+from crawler.store.ledgers import shards_in
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from crawler.items import Shard
 
 SCHEMES: Final = ("s3", "gs", "az")
 """Amazon's S3 and all that speaks its protocol; Google Cloud Storage; Azure Blob Storage."""
@@ -75,12 +78,8 @@ class Mark:
 
 def store_of(directory: Path) -> str | None:
     """The URL of the store that has the bodies of a directory, None where they are its own. Raises StoreError."""
-    try:
-        found = [Shard.of_file(path.name, MARK) for path in directory.iterdir()]
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        return None
-    mark = next((mark for shard in found if shard is not None and (mark := mark_of(directory, shard))), None)
-    return mark.url if mark is not None else None
+    marks = (mark_of(directory, shard) for shard in shards_in(directory, MARK))
+    return next((mark.url for mark in marks if mark is not None), None)
 
 
 def mark_of(directory: Path, shard: Shard = WHOLE) -> Mark | None:

@@ -19,7 +19,6 @@ from uuid import uuid4
 from crawler.exceptions import ApiFetchError, OtherRunError
 from crawler.items import Shard
 from crawler.store.ledger import NAME as LEDGER
-from crawler.store.ledgers import ledgers
 from crawler.store.objects.address import Mark, mark_of
 from crawler.store.objects.lease import NAME as LEASE
 from crawler.store.objects.lease import Lease, Terms, held, read
@@ -90,8 +89,8 @@ class Prefix:
         """
         names = self._client.names()
         self._refuse_runs(names)
-        found = {shard for name in names if (shard := Shard.of_file(name, LEDGER)) is not None}
-        for shard in sorted(found | set(ledgers(self._directory)), key=lambda each: (each.count, each.number)):
+        names.update(path.name for path in self._directory.iterdir())
+        for shard in Shard.among(names, LEDGER):
             if shard.count != self._shard.count:
                 self._take_when_free(shard)
         own = self._leases[self._shard]
@@ -100,10 +99,9 @@ class Prefix:
             self._mark(self._shard, own.terms)
 
     def _refuse_runs(self, names: set[str]) -> None:
-        leases = [shard for name in names if (shard := Shard.of_file(name, LEASE)) is not None]
         asked = {
             shard: self._client.soon(read, self._client, shard.file(LEASE))
-            for shard in leases
+            for shard in Shard.among(names, LEASE)
             if shard.count != self._shard.count
         }
         for shard, answer in asked.items():
