@@ -123,6 +123,10 @@ def test_a_command_that_does_not_exist_is_named() -> None:
         Secrets(["KEY"], environ={}, command=["no-such-command"])
 
 
+def test_a_command_is_not_run_where_nothing_is_to_be_filled_in() -> None:
+    assert not Secrets((), environ={}, command=["no-such-command"]).may_change
+
+
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "env").write_bytes(b"KEY=\xff")
     for path, says in ((tmp_path, "directory"), (tmp_path / "none", "No such file"), (tmp_path / "env", "no UTF-8")):

@@ -118,7 +118,7 @@ class Command(ScrapyCommand):
         address = SharedAddress.of(shared)
         secrets = Secrets(
             address.names, environ=os.environ, env_file=values["APIFETCH_ENV_FILE"],
-            command=values["APIFETCH_SECRET_COMMAND"] if address.names else None,
+            command=values["APIFETCH_SECRET_COMMAND"],
         )  # fmt: skip
         address = address.filled(secrets.values)
         if urls == shared:

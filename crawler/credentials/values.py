@@ -56,17 +56,20 @@ class Secrets:
         command: Sequence[str] | None = None,
         params: Pairs = (),
     ) -> None:
-        """Read them; command: the words of one that prints them; params: where they go out. Raises SecretError."""
+        """Read them. Raises SecretError.
+
+        command: the words of one that prints them, not run where there are no names. params: where they go out.
+        """
         self.names = names
         self._environ = environ
         self._env_file = env_file
-        self._command = command
-        printed = "what APIFETCH_SECRET_COMMAND prints" if command else None
+        self._command = command if names else None
+        printed = "what APIFETCH_SECRET_COMMAND prints" if self._command else None
         self._where = " or ".join(filter(None, (printed, env_file, "the environment")))
         self._listeners: list[Callable[[], None]] = []
         self._params = params
         self.known: set[str] = set()
-        self._take(ask(command) if command else {})
+        self._take(ask(self._command) if self._command else {})
 
     @property
     def may_change(self) -> bool:

@@ -81,10 +81,10 @@ def plan_of(settings: BaseSettings) -> Plan:
 
 def _secrets(settings: BaseSettings) -> Secrets:
     names = environment_names({**_of_calls(settings), "APIFETCH_URLS": settings["APIFETCH_URLS"]})
-    env_file, command = settings.get("APIFETCH_ENV_FILE"), settings.get("APIFETCH_SECRET_COMMAND")
-    command = command if names else None
-    params = settings["APIFETCH_PARAMS"] or ()
-    return Secrets(names, environ=os.environ, env_file=env_file, command=command, params=params)
+    return Secrets(
+        names, environ=os.environ, env_file=settings.get("APIFETCH_ENV_FILE"),
+        command=settings.get("APIFETCH_SECRET_COMMAND"), params=settings["APIFETCH_PARAMS"] or (),
+    )  # fmt: skip
 
 
 def _of_calls(settings: BaseSettings) -> dict[str, Any]:
