@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from scrapy.settings import Settings
 
-from crawler.credentials import Door, Verdict, says_nothing
+from crawler.credentials import Door, Secrets, Verdict, lets_in, says_nothing
 from crawler.credentials.door import BEYOND_CHANCE
+from crawler.extensions.planning import _who
 
 WINDOW = 50
 ANSWER, AGAIN, LATER = Verdict.ANSWER, Verdict.AGAIN, Verdict.LATER
@@ -210,3 +212,24 @@ def test_a_late_refusal_of_what_was_sent_before_the_door_opened_is_kept() -> Non
 )
 def test_what_says_something_about_credentials(status: int, nothing: bool) -> None:
     assert says_nothing(status) is nothing
+
+
+@pytest.mark.parametrize(
+    ("header", "does"),
+    [
+        ("Authorization", True), ("X-Api-Key", True), ("cookie", True), ("Accept", False), ("X-Cookie-Policy", False),
+        ("Proxy-Authorization", False), ("proxy-authorization", False),
+    ],
+)  # fmt: skip
+def test_what_lets_a_call_in_is_not_what_lets_it_through_a_proxy(header: str, does: bool) -> None:
+    assert lets_in(header) is does
+
+
+def test_runs_that_go_through_a_proxy_as_different_users_are_one_to_the_api() -> None:
+    def who(**headers: str) -> str:
+        given = {"APIFETCH_HEADERS": tuple((name.replace("_", "-"), value) for name, value in headers.items())}
+        settings = Settings({"APIFETCH_PARAMS": (), "APIFETCH_PASS_ENV": (), **given})
+        return _who(settings, Secrets((), environ={}))
+
+    assert who(Proxy_Authorization="Basic YTpi", Accept="*/*") == who(Proxy_Authorization="Basic YzpkCg==") == ""
+    assert who(Authorization="Bearer abc") != who(Authorization="Bearer abd") != ""

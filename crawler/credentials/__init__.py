@@ -4,7 +4,7 @@ Owns: where secrets are read, and read again. Where they are filled in is the wi
 of texts is crawler.secrets'. Knows no request.
 """
 
-from crawler.credentials.door import REFUSING, Door, Doorkeeper, Verdict, says_nothing
+from crawler.credentials.door import REFUSING, Door, Doorkeeper, Verdict, lets_in, says_nothing
 from crawler.credentials.hiding import hide
 from crawler.credentials.values import Secrets, expected_of, read_env_file, stand_in
 
@@ -16,6 +16,7 @@ __all__ = [
     "Verdict",
     "expected_of",
     "hide",
+    "lets_in",
     "read_env_file",
     "says_nothing",
     "stand_in",

@@ -10,6 +10,8 @@ import math
 from enum import Enum
 from typing import TYPE_CHECKING, Final, Protocol
 
+from crawler.secrets import is_key_name
+
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
@@ -18,6 +20,9 @@ REFUSING: Final = frozenset({401, 403})
 
 SAYS_NOTHING: Final = frozenset({407, 408, 425, 429})
 """Besides 5xx, statuses that may come before anybody has looked at the credentials."""
+
+_OF_THE_PROXY: Final = "proxy-authorization"
+"""The key to another door, whose refusal is 407."""
 
 
 class Verdict(Enum):
@@ -130,3 +135,9 @@ class Doorkeeper(Protocol):
 def says_nothing(status: int) -> bool:
     """Whether an answer leaves open what the host thinks of the credentials."""
     return status >= 500 or status in SAYS_NOTHING
+
+
+def lets_in(header: str) -> bool:
+    """Whether a header of that name may be what a host judges its callers by."""
+    name = header.lower()
+    return name == "cookie" or (name != _OF_THE_PROXY and is_key_name(header))

@@ -13,7 +13,7 @@ import twisted
 
 from crawler import __version__
 from crawler.arguments import ARGUMENTS, Argument, environment_names
-from crawler.credentials import Secrets, stand_in
+from crawler.credentials import Secrets, lets_in, stand_in
 from crawler.items import WHOLE
 from crawler.machine import shared
 from crawler.pacing import Policy, Shared, SharedRests, backoffs, outage, shut_out
@@ -132,9 +132,9 @@ def _fleet(settings: BaseSettings, secrets: Secrets) -> Shared | None:
 
 def _who(settings: BaseSettings, secrets: Secrets) -> str:
     """What stands for the credentials that all calls of the run carry."""
-    given = (*(settings["APIFETCH_HEADERS"] or ()), *(settings["APIFETCH_PARAMS"] or ()))
     names = environment_names(_of_calls(settings))
-    keys = (value for name, value in given if is_key_name(name) or name.lower() == "cookie")
+    keys = [value for name, value in settings["APIFETCH_HEADERS"] or () if lets_in(name)]
+    keys += [value for name, value in settings["APIFETCH_PARAMS"] or () if is_key_name(name)]
     return stand_in([*map(secrets.values.__getitem__, names), *keys])
 
 

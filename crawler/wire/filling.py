@@ -8,9 +8,10 @@ crawler.wire.passing.
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from crawler.credentials import lets_in
 from crawler.exceptions import ForbiddenHostError
 from crawler.items import STRANGER, TICKET
 from crawler.secrets import fill, filled_query, is_key_name, mask_url, names_in
@@ -31,9 +32,6 @@ class Whose(Enum):
     LIST = "the list"
 
 
-_NO_KEY: Final = "proxy-authorization"  # the proxy's own, and its refusal is 407
-
-
 class Filling:
     """Makes of a request, with `${NAME}` unfilled, the one that goes out."""
 
@@ -44,7 +42,7 @@ class Filling:
         self._headers = [(name, value) for name, value in headers if names_in(value)]
         self._keys: dict[str, list[bytes]] = {}  # headers that let in, `${NAME}` unfilled
         for name, value in headers:
-            if names_in(value) or _is_key(name):
+            if names_in(value) or lets_in(name):
                 self._keys.setdefault(name, []).append(value.encode())
         self._is_query_key = any(names_in(value) or is_key_name(name) for name, value in self._params)
         self._is_query_secret = any(names_in(value) for _, value in self._params)
@@ -97,7 +95,7 @@ class Filling:
             or (self._of_list and fill_line(request, self._of_list))
         ):
             return Whose.OURS
-        if any(_is_key(name.decode("latin-1")) for name in headers) or mask_url(request.url) != request.url:
+        if any(lets_in(name.decode("latin-1")) for name in headers) or mask_url(request.url) != request.url:
             return Whose.LIST
         return None
 
@@ -118,8 +116,3 @@ def _is_as_listed(request: Request) -> bool:
     """Whether it is a call of the list or of a page, and not where one was redirected to."""
     meta = request.meta
     return TICKET in meta and not meta.get("redirect_times") and STRANGER not in meta
-
-
-def _is_key(name: str) -> bool:
-    """Whether a header of this name lets somebody in."""
-    return name.lower() != _NO_KEY and (name.lower() == "cookie" or is_key_name(name))
