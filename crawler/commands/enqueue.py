@@ -41,12 +41,10 @@ class Command(ScrapyCommand):
         )
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
-        from crawler.arguments import OF_A_LIST  # noqa: PLC0415  # every `scrapy` call loads this module
-
         super().add_options(parser)
         parser.add_argument(
             "-a", dest="spargs", action="append", default=[], metavar="NAME=VALUE",
-            help=f"as in `scrapy crawl`: {', '.join((*OF_A_LIST, ENV_FILE))}",
+            help=f"as in `scrapy crawl`: {', '.join(_taken())}",
         )  # fmt: skip
         which = parser.add_mutually_exclusive_group()
         which.add_argument("--close", action="store_true", help="nothing more will come: workers end when all is done")
@@ -102,15 +100,15 @@ class Command(ScrapyCommand):
         """The settings by which the list is read, and where it goes. Raises ArgumentError, SecretError."""
         from scrapy.spiderloader import get_spider_loader  # noqa: PLC0415
 
-        from crawler.arguments import OF_A_LIST  # noqa: PLC0415
         from crawler.credentials import Secrets  # noqa: PLC0415
         from crawler.exceptions import ArgumentError  # noqa: PLC0415
+        from crawler.secrets import STARS  # noqa: PLC0415
         from crawler.sources import SharedAddress, is_shared  # noqa: PLC0415
 
         arguments = dict(said.partition("=")[::2] for said in opts.spargs)
-        for name, value in arguments.items():
-            if name not in {*OF_A_LIST, ENV_FILE}:
-                raise ArgumentError(name, value, f"one of {', '.join(OF_A_LIST)}: the others are the workers'")
+        if unknown := [name for name in arguments if name not in _taken()]:
+            # without its value: `headers` may hold a key
+            raise ArgumentError(unknown[0], STARS, f"one of {', '.join(_taken())}: the others are the workers'")
         of_secrets = {name: value for name, value in arguments.items() if name == ENV_FILE}
         assert self.settings is not None
         spider: Any = get_spider_loader(self.settings).load("apifetch")
@@ -126,6 +124,13 @@ class Command(ScrapyCommand):
         if is_shared(urls):
             raise ArgumentError("FILE", "redis://...", "a list that is not shared already")
         return dict(spider.read_arguments(self.settings, {**arguments, "urls": urls})), address
+
+
+def _taken() -> tuple[str, ...]:
+    """The arguments of a crawl that say what a list holds, and by which it is reached."""
+    from crawler.arguments import OF_A_LIST  # noqa: PLC0415  # every `scrapy` call loads this module
+
+    return (*OF_A_LIST, ENV_FILE)
 
 
 def _fill(server: Server, urls: str, values: Mapping[str, Any]) -> None:

@@ -123,6 +123,15 @@ def test_a_redis_without_memory_is_filled_further_once_it_has_some(
     assert f"3,000 lines read, {3000 - held:,} added".encode() in again.stdout
 
 
+def test_an_argument_that_is_the_workers_is_refused_and_those_that_are_taken_are_named(crawl: Crawl) -> None:
+    urls = write_list(crawl.cwd / "list.txt", ["http://127.0.0.1:1/a"])
+    why = said_once(crawl, "enqueue", urls, "redis://127.0.0.1:1/0/x", "-a", f"headers={SECRET}")
+    assert why.endswith(
+        "headers='***': expected one of format, column, template, method, data, limit, env_file: the others are the "
+        "workers'"
+    )
+
+
 def test_a_redis_that_cannot_take_a_list_says_so_in_a_line(crawl: Crawl, redis: RedisServer) -> None:
     urls = write_list(crawl.cwd / "list.txt", ["http://127.0.0.1:1/a"])
     client = redis.client()
