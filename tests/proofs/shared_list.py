@@ -86,6 +86,11 @@ class Fleet:
         left = self._consumer(running)
         return int(left["pending"]) if left else 0
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether all have reached Redis: one that starts while it is away is refused."""
+        return all(self._consumer(each) or each.process.poll() is not None for each in self.alive)
+
     def _consumer(self, running: Running) -> dict[str, Any] | None:
         for found in self._redis.client().xinfo_consumers(STREAM, "workers"):
             if f"-{running.process.pid}-" in found["name"].decode():
@@ -114,6 +119,7 @@ def run_trial(trial: Trial, api: ApiServer, folder: Path, redis: RedisServer, cr
     for event, moment in zip(events, moments, strict=True):
         wait_until(lambda moment=moment: api.stats()["requests"] >= moment, fleet)
         if event == "restart":
+            wait_until(lambda: fleet.has_begun, fleet)
             redis.kill()
             redis.start()
             continue
