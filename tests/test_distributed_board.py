@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,21 +12,44 @@ from crawler.distributed.board import FleetBoard
 from crawler.distributed.server import Server
 from crawler.pacing import RATE, Shared, SharedRate
 from crawler.sources import SharedAddress
+from tests.far import Far
+from tests.harness import POLL_S
+from tests.hostile.certificates import Signed
 from tests.redis_server import RedisServer, needs_redis
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 pytestmark = needs_redis
 
 PATIENCE_S = 30.0
-"""In place of a fifth of a second, which a busy machine may need for an answer."""
+"""In place of a second, which a busy machine may need for an answer."""
+
+LATER_S = 0.25
+"""The way from another continent."""
 
 
 @pytest.fixture
 def machine(redis: RedisServer) -> Callable[[], FleetBoard]:
     """Another machine that shares a list of that Redis."""
-    return lambda: FleetBoard(Server(SharedAddress.of(redis.url()), silence_s=PATIENCE_S))
+    return lambda: FleetBoard(Server(SharedAddress.of(redis.url())), patience_s=PATIENCE_S)
+
+
+def board_of(
+    redis: RedisServer, far: Far, *, ca_file: str | None = None, patience_s: float = PATIENCE_S, has_rate: bool = False
+) -> FleetBoard:
+    """A machine that is far away from it."""
+    server = Server(replace(SharedAddress.of(redis.url()), port=far.port), ca_file=ca_file)
+    return FleetBoard(server, has_rate=has_rate, patience_s=patience_s)
+
+
+def until(predicate: Callable[[], object]) -> None:
+    """Return as soon as it is true; AssertionError when it does not become so."""
+    deadline_s = time.monotonic() + PATIENCE_S
+    while not predicate():
+        assert time.monotonic() < deadline_s
+        time.sleep(POLL_S)
 
 
 def test_of_two_that_change_it_at_once_one_counts(machine: Callable[[], FleetBoard]) -> None:
@@ -69,3 +93,65 @@ def test_without_redis_nothing_counts_and_nobody_waits(machine: Callable[[], Fle
     assert rate.next_at(now_s) > now_s
     assert not one.exchange("h", changes.append)
     assert changes == []
+
+
+def test_a_redis_in_another_region_is_waited_for(redis: RedisServer, machine: Callable[[], FleetBoard]) -> None:
+    with Far(redis.port, later_s=LATER_S) as far:
+        one = board_of(redis, far)
+        assert one.exchange("h", lambda state: state.update(by="one"))
+        seen: dict[str, Any] = {}
+        assert machine().exchange("h", seen.update)
+        assert seen == {"by": "one"}
+
+
+def test_a_handshake_takes_the_time_it_takes(tmp_path: Path) -> None:
+    authority = Signed.make("ours", authority=True)
+    (tmp_path / "ca.pem").write_bytes(authority.chain)
+    certificate = Signed.make("redis", issuer=authority).write(tmp_path)
+    (tmp_path / "redis").mkdir()
+    with RedisServer(tmp_path / "redis", tls=certificate) as redis, Far(redis.port, later_s=LATER_S) as far:
+        one = board_of(redis, far, ca_file=str(tmp_path / "ca.pem"))
+        assert one.exchange("h", lambda state: state.update(by="one"))
+
+
+def test_who_only_looks_waits_for_no_answer(redis: RedisServer, machine: Callable[[], FleetBoard]) -> None:
+    """And knows at the next time what stands there."""
+    with Far(redis.port) as far:
+        one = board_of(redis, far)
+        seen: dict[str, Any] = {}
+        assert one.exchange("h", seen.update)
+        far.hold()
+        assert machine().exchange("h", lambda state: state.update(by="other"))
+        for _ in range(100):
+            assert one.exchange("h", seen.update)
+        assert seen == {}
+        far.let_go()
+        until(lambda: one.exchange("h", seen.update) and seen == {"by": "other"})
+
+
+def test_a_silent_redis_is_waited_for_once_and_that_is_said(
+    redis: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Far(redis.port) as far:
+        one = board_of(redis, far, patience_s=0.01)
+        far.hold()
+        changes: list[dict[str, Any]] = []
+        asked = far.asked
+        for _ in range(100):
+            assert not one.exchange("h", changes.append)
+        until(lambda: far.asked > asked)
+        assert far.asked == asked + 1
+        assert changes == []
+        assert caplog.text.count("Redis has not answered for 0.01 s: until it does, nothing is called at a rate") == 1
+        far.let_go()
+        until(lambda: one.exchange("h", lambda state: state.update(by="one")))
+
+
+def test_a_redis_that_is_too_far_away_for_a_rate_is_warned_of(
+    redis: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Far(redis.port, later_s=LATER_S) as far:
+        board_of(redis, far)
+        assert caplog.text == ""
+        board_of(redis, far, has_rate=True)
+        assert "the turns of a rate per second that workers share come too late to be used" in caplog.text

@@ -125,8 +125,10 @@ return {time[1] .. string.format('%06d', time[2]), redis.call('GET', KEYS[1]) or
 """
 
 REPLACE: Final = """
--- KEYS: host. ARGV: the state as it was seen, the new one, seconds until it is forgotten. Gives 1 if it still was so.
-if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then return 0 end
+-- KEYS: host. ARGV: the state as it was seen, the new one, seconds until it is forgotten. Gives what it is instead of
+-- the first; nothing when it still was so, and is the second now.
+local found = redis.call('GET', KEYS[1]) or ''
+if found ~= ARGV[1] then return found end
 redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
-return 1
+return false
 """

@@ -82,7 +82,7 @@ class Server:
     All raise GoneError, and ListError where waiting would not help: the list is gone, or we may not.
     """
 
-    def __init__(self, address: SharedAddress, *, ca_file: str | None = None, silence_s: float = SILENCE_S) -> None:
+    def __init__(self, address: SharedAddress, *, ca_file: str | None = None) -> None:
         """Raises ListError without the package; connects to nothing yet."""
         try:
             import redis  # noqa: PLC0415  # optional, and 0.1 s
@@ -102,8 +102,8 @@ class Server:
         tls: dict[str, Any] = {"ssl": True, "ssl_ca_certs": self._trusted[0]} if address.tls else {}
         self._redis: Any = redis.Redis(
             host=address.host, port=address.port, db=address.db, username=address.user,
-            password=address.password or os.environ.get(PASSWORD), protocol=2, socket_timeout=silence_s,
-            socket_connect_timeout=silence_s, socket_keepalive=True, retry=Retry(NoBackoff(), 0), **tls,
+            password=address.password or os.environ.get(PASSWORD), protocol=2, socket_timeout=SILENCE_S,
+            socket_connect_timeout=SILENCE_S, socket_keepalive=True, retry=Retry(NoBackoff(), 0), **tls,
         )  # fmt: skip
         self.is_waited_for = False
         """Whether somebody goes on without Redis, and is to read in the log since when, and until when."""
@@ -215,9 +215,10 @@ class Server:
         time_us, state = self._run(LOOK, [HOST + host], [])
         return int(time_us) / 1e6, state
 
-    def replace_host_state(self, host: str, before: bytes, after: bytes, *, forget_s: int) -> bool:
-        """Put *after* in the place of *before*; whether it was still that."""
-        return bool(self._run(REPLACE, [HOST + host], [before, after, forget_s]))
+    def replace_host_state(self, host: str, before: bytes, after: bytes, *, forget_s: int) -> bytes | None:
+        """Put *after* in the place of *before*. Gives what is there where that was not so, and is left there."""
+        found: bytes | None = self._run(REPLACE, [HOST + host], [before, after, forget_s])
+        return found
 
     def up_s(self) -> float:
         """How long Redis has been running."""

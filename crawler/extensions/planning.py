@@ -122,11 +122,12 @@ def _fleet(settings: BaseSettings, secrets: Secrets) -> Shared | None:
     """Where the workers of a shared list meet, on whatever machine; None: it is no such list. Raises ListError."""
     if not is_shared(settings["APIFETCH_URLS"]):
         return None
-    from crawler.distributed.board import SILENCE_S, FleetBoard  # noqa: PLC0415  # for those who need it
+    from crawler.distributed.board import FleetBoard  # noqa: PLC0415  # for those who need it
     from crawler.distributed.server import Server  # noqa: PLC0415
 
     address = SharedAddress.of(settings["APIFETCH_URLS"]).filled(secrets.values)
-    fleet = FleetBoard(Server(address, ca_file=settings["APIFETCH_CA_FILE"], silence_s=SILENCE_S))
+    server = Server(address, ca_file=settings["APIFETCH_CA_FILE"])
+    fleet = FleetBoard(server, has_rate=settings.get("APIFETCH_RATE") is not None)
     return Shared(fleet.exchange, fleet.wall)
 
 

@@ -10,6 +10,7 @@ import pytest
 from crawler.distributed import server
 from crawler.exceptions import ListError
 from crawler.sources import SharedAddress
+from tests.far import Far
 from tests.harness import write_list
 from tests.hostile.certificates import Signed
 from tests.redis_server import RedisServer, needs_redis
@@ -70,6 +71,16 @@ def test_a_user_with_a_password_by_name_over_tls(api: ApiServer, crawl: Crawl, t
         for text in (why, said.stdout.decode(), done.stdout, done.stderr, looked.stdout.decode()):
             assert SECRET not in text
         assert SECRET.encode() not in everything(crawl.cwd / "out")
+
+
+@pytest.mark.parametrize("rate", [None, "1200/m"])
+def test_a_redis_in_another_region_will_do(api: ApiServer, crawl: Crawl, redis: RedisServer, rate: str | None) -> None:
+    urls = write_list(crawl.cwd / "list.txt", (api.url(f"/items/{n}") for n in range(40)))
+    assert crawl.scrapy("enqueue", urls, redis.url(), "--close").returncode == 0
+    with Far(redis.port, later_s=0.25) as far:
+        done = crawl(redis.url().replace(str(redis.port), str(far.port)), out="out", rate=rate)
+    assert (done.returncode, done.summary["equation"]["ok"]) == (0, 40)
+    assert "does not answer" not in done.stderr
 
 
 def test_what_a_line_names_is_filled_in_by_the_worker_and_not_in_redis(
