@@ -123,6 +123,18 @@ def test_results_become_a_typed_table(tmp_path: Path) -> None:
     assert frame["body"][0] == BODIES["1"].decode()
 
 
+def test_a_table_has_the_bodies_in_the_order_of_the_records_or_says_which_is_missing(tmp_path: Path) -> None:
+    found = crawler.results(run(tmp_path))
+    frame = found.to_pandas(bodies=True)
+    assert list(frame["url"]) == [result.url for result in found]
+    texts = frame["body"].fillna(frame["text"]).fillna("")
+    assert list(texts) == [result.text or "" for result in found]
+    (tmp_path / "out" / next(iter(found)).location).unlink()
+    with pytest.raises(BodyError, match=r"responses/.*No such file"):
+        found.to_pandas(bodies=True)
+    assert len(found.to_pandas()) == len(found)
+
+
 def test_importing_the_package_loads_nothing_heavy() -> None:
     program = "import crawler; assert not {'scrapy', 'twisted', 'msgspec', 'sqlite3'} & set(sys.modules)"
     assert heavy_after(program) == []

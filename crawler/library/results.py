@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from crawler.exceptions import BodyError
 from crawler.export.columns import Column, cells, table_columns
 from crawler.store.envelope import stored_body
 from crawler.store.reading import EVERYTHING, Chosen, Reading, reading
@@ -88,17 +89,27 @@ class Results:
             return opened.count(self.chosen)
 
     def to_pandas(self, *, bodies: bool = False) -> pd.DataFrame:
-        """A table with typed columns, the list's own beside the record's; bodies: as in an export (docs/export.md)."""
+        """A table with typed columns, the list's own beside the record's; bodies: as in an export (docs/export.md).
+
+        Raises BodyError for the first that is missing or altered.
+        """
         import pandas as pd  # noqa: PLC0415  # for those who have it
 
         with reading(self.out) as opened:
             columns = table_columns(opened, self.chosen, bodies=bodies)
-            rows = [
-                list(cells(columns, record, opened.body(record) if bodies else None))
-                for record in opened.records(self.chosen)
-            ]
+            records = opened.records(self.chosen)
+            found = _with_bodies(opened, records) if bodies else ((record, None) for record in records)
+            rows = [list(cells(columns, record, body)) for record, body in found]
         frame = pd.DataFrame(rows, columns=[column.name for column in columns], dtype=object)
         return frame.assign(**{column.name: _typed(frame[column.name], column) for column in columns})
+
+
+def _with_bodies(opened: Reading, records: Iterable[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], bytes | None]]:
+    """Each record and its body, read ahead where bodies come from elsewhere. Raises BodyError."""
+    for record, answer in opened.answers(records):
+        if isinstance(answer, BodyError):
+            raise answer
+        yield record, answer[0]
 
 
 def _typed(values: pd.Series[Any], column: Column) -> pd.Series[Any]:

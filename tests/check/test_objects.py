@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.harness import Output
+import crawler
+from tests.harness import PATIENCE_S, Output
 from tests.weed import KEYS, needs_store
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 pytest.importorskip("obstore", reason="pip install obstore")
 
-from crawler.store.objects.client import AT_ONCE
+from crawler.store.objects.client import AT_ONCE, Client
 from crawler.store.objects.lease import NAME
 from tests.prefix import alike, count, wait_for_the_writer
 from tests.proofs.objects import Trial, run_trial
@@ -85,6 +87,25 @@ def test_an_export_has_all_bodies_in_the_order_of_the_list(
     assert [record["url"] for record in exported] == lines
     ids = [record["body"]["id"] for record in exported if "body" in record]
     assert ids == [str(number) for number in range(2 * AT_ONCE) if number != 2]
+
+
+def test_a_table_with_bodies_has_many_of_them_asked_for_at_once(
+    api: ApiServer, prefix: Prefix, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None is answered before all are asked for, and they come in the order of the list all the same."""
+    lines = items(api, AT_ONCE)
+    assert prefix.fetch(lines).returncode == 0
+    all_asked_for = threading.Barrier(AT_ONCE, timeout=PATIENCE_S)
+    get = Client.get
+
+    def get_together(client: Client, name: str) -> tuple[bytes, str] | None:
+        all_asked_for.wait()
+        return get(client, name)
+
+    monkeypatch.setattr(Client, "get", get_together)
+    frame = crawler.results(prefix.machine("here").out).to_pandas(bodies=True)
+    assert list(frame["url"]) == lines
+    assert [json.loads(body)["id"] for body in frame["body"]] == [str(number) for number in range(AT_ONCE)]
 
 
 def test_a_store_that_is_down_for_a_while_is_waited_for(
