@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -21,13 +22,15 @@ from crawler.store.objects.address import Mark, fit, is_address, local_name, mar
 from crawler.store.objects.bodies import ObjectBodies, ObjectReader
 from crawler.store.objects.client import AT_ONCE, Client, ConflictError
 from crawler.store.objects.lease import NAME, RUNS_OUT_S, SKEW_S, Lease, Terms, confirm, read
-from crawler.store.objects.packs import ObjectPacks, ObjectPartReader
+from crawler.store.objects.packs import FRAMES_AHEAD, LINES_AHEAD, ObjectPacks, ObjectPartReader
 from crawler.store.objects.prefix import Prefix
 from crawler.store.objects.upkeep import Upkeep
+from crawler.store.parts import FRAME_BYTES
+from tests.harness import PATIENCE_S
 from tests.weed import names_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 URL = "s3://bucket/prefix"
@@ -322,6 +325,70 @@ def test_a_part_that_was_cut_is_told(client: Client, tmp_path: Path, cut: int) -
     client.remove(part)
     with pytest.raises(BodyError, match="no such object"):
         ObjectPartReader(tmp_path, client).read(place)
+
+
+def lines_of(client: Client, folder: Path, sizes: Iterable[int]) -> tuple[list[bytes], list[str]]:
+    """Lines of these sizes in packs, and where they are."""
+    lines = [b'{"uuid":"%d"%s}\n' % (n, b" " * size) for n, size in enumerate(sizes)]
+    with closing(Ledger(folder, durable=False)) as ledger:
+        store = ObjectPacks(client, Mark(url=URL, holder="h", token="t"), ledger)
+        places = store.put([Body(f"{n:08}-0000-5000-8000-000000000001", True, line) for n, line in enumerate(lines)])
+        store.barrier()
+    return lines, [place for place in places if place is not None]
+
+
+def test_frames_are_asked_for_ahead_and_their_lines_come_in_order(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None is answered before as many are asked for as may be on their way."""
+    lines, places = lines_of(client, tmp_path, [FRAME_BYTES - 100, 10] * FRAMES_AHEAD)
+    asked = counted_gets(client, monkeypatch, threading.Barrier(FRAMES_AHEAD, timeout=PATIENCE_S))
+    assert list(ObjectPartReader(tmp_path, client).read_all(places)) == lines
+    assert len(asked) == len(set(asked)) == FRAMES_AHEAD
+
+
+def test_no_more_lines_are_looked_at_ahead_than_memory_has_room_for(client: Client, tmp_path: Path) -> None:
+    lines, places = lines_of(client, tmp_path, [1] * (LINES_AHEAD + 10))
+    drawn = iter(places)
+    found = ObjectPartReader(tmp_path, client).read_all(drawn)
+    assert next(found) == lines[0]
+    assert next(drawn) == places[LINES_AHEAD]
+
+
+def test_a_frame_that_is_gone_is_asked_for_once_whatever_the_number_of_its_lines(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines, places = lines_of(client, tmp_path, [10] * 50 + [FRAME_BYTES])
+    part = places[0].partition("#")[0]
+    kept = client.get(part)
+    assert kept is not None
+    client.put(part, kept[0][:-1])  # the last frame is cut
+    asked = counted_gets(client, monkeypatch)
+    *whole, cut = ObjectPartReader(tmp_path, client).read_all(["nowhere", *places])
+    assert isinstance(whole[0], BodyError)
+    assert whole[1:] == lines[:-1]
+    assert isinstance(cut, BodyError)
+    client.remove(part)
+    asked.clear()
+    assert all(isinstance(found, BodyError) for found in ObjectPartReader(tmp_path, client).read_all(places))
+    assert len(asked) == 2
+
+
+def counted_gets(
+    client: Client, patch: pytest.MonkeyPatch, together: threading.Barrier | None = None
+) -> list[tuple[str, int, int]]:
+    """The ranges that are asked for from now on. together: what each waits at."""
+    asked: list[tuple[str, int, int]] = []
+    get = client.get_range
+
+    def get_range(name: str, at: int, size: int) -> bytes | None:
+        asked.append((name, at, size))
+        if together is not None:
+            together.wait()
+        return get(name, at, size)
+
+    patch.setattr(client, "get_range", get_range)
+    return asked
 
 
 # Addresses and working directories

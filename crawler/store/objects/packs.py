@@ -1,4 +1,4 @@
-"""Packs in an object store (`pack=jsonl`): each batch is a part, put whole (a `Bodies`), and read a frame at a time.
+"""Packs in an object store (`pack=jsonl`): each batch is a part, put whole (a `Bodies`), and read by its frames.
 
 An object cannot be appended to, and what a row points to has to be in the store before the row is committed. So the
 writer gathers what makes a part, for a minute at the most (`process.OBJECTS_LINGER_S`), and nothing of it is
@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import secrets
 import time
-from typing import TYPE_CHECKING, Self
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, Self
 
 from crawler.exceptions import BodyError, StoreError
 from crawler.store.objects.client import Client, wait_for
@@ -19,7 +21,7 @@ from crawler.store.packs import NOTE, by_tree
 from crawler.store.parts import ENDING, PartReader, Spot, framed, locations, pack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from concurrent.futures import Future
     from pathlib import Path
 
@@ -27,6 +29,12 @@ if TYPE_CHECKING:
     from crawler.store.bodies import Body
     from crawler.store.ledger import Ledger
     from crawler.store.objects.address import Mark
+
+FRAMES_AHEAD: Final = 16
+"""Frames that are on their way to a reader: some 2 MB, unless a frame is one long line."""
+
+LINES_AHEAD: Final = 2000
+"""Lines that a reader knows of before it comes to them: to check or to export these takes longer than a frame takes."""
 
 
 class ObjectPacks:
@@ -112,13 +120,53 @@ class ObjectPartReader(PartReader):
     def __init__(self, out: Path, client: Client) -> None:
         super().__init__(out)
         self._client = client
+        self._asked: dict[tuple[str, int, int], Future[bytes]] = {}  # frames that are on their way
+        self._broken: dict[tuple[str, int, int], str] = {}  # why frames cannot be read, which nobody asks for again
 
     @classmethod
     def open(cls, out: Path, mark: Mark) -> Self:
         """Raises ArgumentError, StoreError."""
         return cls(out, Client(mark.url, patience_s=mark.patience_s))
 
+    def read_all(self, locations: Iterable[str]) -> Iterator[bytes | BodyError]:
+        """Frames are got ahead, packed, while their predecessors are read."""
+        left = iter(locations)
+        ahead: deque[str] = deque()
+        while True:
+            while len(self._asked) < FRAMES_AHEAD and len(ahead) < LINES_AHEAD:
+                if (location := next(left, None)) is None:
+                    break
+                ahead.append(location)
+                self._ask(location)
+            if not ahead:
+                return
+            try:
+                yield self.read(ahead.popleft())
+            except BodyError as exc:
+                yield exc
+
+    def _ask(self, location: str) -> None:
+        """Have the frame of a line come, unless it is there or on its way."""
+        with suppress(BodyError):  # which is said when the line is read
+            spot = Spot.parse(location)
+            frame = spot[:3]
+            if all(frame not in known for known in (self._frames, self._asked, self._broken)):
+                self._asked[frame] = self._client.soon(self._get, spot)
+
+    def _read_frame(self, spot: Spot) -> bytes:
+        if (why := self._broken.get(spot[:3])) is not None:
+            raise BodyError(why)
+        try:
+            return super()._read_frame(spot)
+        except BodyError as exc:
+            self._broken[spot[:3]] = str(exc)
+            raise
+
     def _packed(self, spot: Spot) -> bytes:
+        asked = self._asked.pop(spot[:3], None)
+        return self._get(spot) if asked is None else asked.result()
+
+    def _get(self, spot: Spot) -> bytes:
         found = self._client.get_range(spot.part, spot.at, spot.size)
         if found is None:
             raise BodyError(f"{self._client.url}/{spot.part}: there is no such object")
