@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections import deque
 from contextlib import closing
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from crawler.exceptions import BodyError
 from crawler.store.files import LOCATION, STAGED, location
 from crawler.store.objects.client import AT_ONCE, Client, wait_for
-from crawler.store.objects.lease import NAME, Confirmation
+from crawler.store.objects.lease import NAME
+from crawler.store.objects.putting import Putting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from concurrent.futures import Future
 
     from crawler.items import Shard
@@ -25,17 +26,15 @@ if TYPE_CHECKING:
     from crawler.store.objects.address import Mark
 
 
-class ObjectBodies:
+class ObjectBodies(Putting):
     """The bodies below one prefix. mark: of the run that holds it. levels: of folders. lease: the name of the run's."""
 
     stages = True
 
     def __init__(self, client: Client, mark: Mark, *, levels: int, lease: str = NAME) -> None:
-        self._client = client
-        self._confirmation = Confirmation(client, mark.token, lease)
+        super().__init__(client, mark, lease=lease)
         self._may_be_left = mark.killed  # objects of a run that was killed between object and row
         self._levels = levels
-        self._pending: list[Future[None]] = []
 
     @classmethod
     def open(cls, mark: Mark, shard: Shard, *, levels: int) -> Self:
@@ -43,7 +42,7 @@ class ObjectBodies:
         return cls(Client(mark.url, patience_s=mark.patience_s), mark, levels=levels, lease=shard.file(NAME))
 
     def put(self, batch: Sequence[Body]) -> list[str | None]:
-        self._confirmation.renew()
+        self._confirm()
         return [self._put(body) for body in batch]
 
     def _put(self, body: Body) -> str | None:
@@ -64,12 +63,6 @@ class ObjectBodies:
     def _write(self, name: str, data: bytes, left: list[str]) -> None:
         self._client.put(name, data)
         self._client.remove(*left)
-
-    def barrier(self) -> None:
-        """Return when the store keeps everything that was put, and the prefix is still this run's."""
-        pending, self._pending = self._pending, []
-        wait_for(pending)
-        self._confirmation.renew()
 
     def enter(self) -> None:
         """The rows say it all."""
@@ -93,19 +86,8 @@ class ObjectBodies:
     def recover(self) -> None:
         """What a killed run has put goes as its calls are made again."""
 
-    def holds(self, location: str) -> bool:
-        """As the ledger says: to ask the store would be a request for every line."""
-        return bool(location)
-
-    def close(self) -> None:
-        wait_for(self._pending)
-        self._client.close()
-
     def _name(self, uuid: str, *, ok: bool) -> str:
         return location(uuid, ok=ok, levels=self._levels)
-
-    def _begin(self, do: Callable[..., None], *values: Any) -> None:
-        self._pending.append(self._client.soon(do, *values))
 
 
 class ObjectReader:

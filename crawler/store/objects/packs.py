@@ -15,8 +15,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Self
 
 from crawler.exceptions import BodyError, StoreError
-from crawler.store.objects.client import Client, wait_for
-from crawler.store.objects.lease import NAME, Confirmation
+from crawler.store.objects.client import Client
+from crawler.store.objects.lease import NAME
+from crawler.store.objects.putting import Putting
 from crawler.store.packs import NOTE, by_tree
 from crawler.store.parts import ENDING, PartReader, Spot, framed, locations, pack
 
@@ -37,16 +38,14 @@ LINES_AHEAD: Final = 2000
 """Lines that a reader knows of before it comes to them: to check or to export these takes longer than a frame takes."""
 
 
-class ObjectPacks:
+class ObjectPacks(Putting):
     """The parts of one run. mark: of the run that holds the prefix. lease: the name of its lease."""
 
     stages = False
 
     def __init__(self, client: Client, mark: Mark, ledger: Ledger, *, lease: str = NAME) -> None:
-        self._client = client
-        self._confirmation = Confirmation(client, mark.token, lease)
+        super().__init__(client, mark, lease=lease)
         self._ledger = ledger
-        self._pending: list[Future[None]] = []
         self._written: list[tuple[str, int, int]] = []  # name, bytes, lines: what the ledger does not know yet
         # Of this run alone, also beside others in one prefix; they sort by the time at which a run began.
         self._token = f"{int(time.time() * 1000):011x}{secrets.token_hex(2)}"
@@ -58,7 +57,7 @@ class ObjectPacks:
         return cls(Client(mark.url, patience_s=mark.patience_s), mark, ledger, lease=shard.file(NAME))
 
     def put(self, batch: Sequence[Body]) -> list[str | None]:
-        self._confirmation.renew()
+        self._confirm()
         return by_tree(batch, self._put_part)
 
     def _put_part(self, tree: str, lines: list[bytes]) -> list[str]:
@@ -73,15 +72,9 @@ class ObjectPacks:
             found += locations(name, len(part), len(packed), frame)
             part += packed
         self._ledger.write(NOTE, (name, 0, 0, False))  # before there is an object: so that no kill leaves one unknown
-        self._pending.append(self._client.soon(self._client.put, name, bytes(part)))
+        self._begin(self._client.put, name, bytes(part))
         self._written.append((name, len(part), len(lines)))
         return found
-
-    def barrier(self) -> None:
-        """Return when the store keeps everything that was put, and the prefix is still this run's."""
-        pending, self._pending = self._pending, []
-        wait_for(pending)
-        self._confirmation.renew()
 
     def enter(self) -> None:
         written, self._written = self._written, []
@@ -96,22 +89,14 @@ class ObjectPacks:
 
     def recover(self) -> None:
         """Remove what a killed run has put and not committed."""
-        names = [name for (name,) in self._ledger.query("SELECT name FROM packs WHERE NOT closed")]
-        for name in names:
+        for (name,) in self._ledger.query("SELECT name FROM packs WHERE NOT closed"):
             try:
                 Spot.parse(f"{name}#0+0/0+0")
             except BodyError as exc:
                 raise StoreError(f"ledger of {self._client.url}: {exc}") from exc
-        wait_for([self._client.soon(self._client.remove, name) for name in names])
+            self._begin(self._client.remove, name)
+        self.barrier()
         self._ledger.write("DELETE FROM packs WHERE NOT closed")
-
-    def holds(self, location: str) -> bool:
-        """As the ledger says: to ask the store would be a request for every line."""
-        return bool(location)
-
-    def close(self) -> None:
-        wait_for(self._pending)
-        self._client.close()
 
 
 class ObjectPartReader(PartReader):
