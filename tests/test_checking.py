@@ -5,17 +5,20 @@ from __future__ import annotations
 import io
 import os
 import sqlite3
+import tracemalloc
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from crawler.checking import Check, Finding, Kind, repair
+from crawler.checking.unit import strays
 from crawler.exceptions import OtherListError, StoreError
 from crawler.items import Outcome
 from crawler.sources import Shape, open_source
 from crawler.store.ledger import Ledger
 from crawler.store.place import Place
+from crawler.store.tree import FileReader
 from crawler.telling import Telling
 from tests.stored import BROKEN, NOT_FOUND, OK, SILENT, Answer, audit, drive, files, kill_after, make_plan, rows
 
@@ -136,16 +139,27 @@ def test_an_orphan_is_found_wherever_it_lies(tmp_path: Path, levels: int) -> Non
     out = run(tmp_path, levels=levels)
     location = place_of(out, "ok")
     folder = location.rpartition("/")[0]
-    strays = [
+    lost = [
         location.replace("responses", "errors"), f"{location}.new", f"{location}.tmp", f"{folder}/note",
         "responses/note", "errors/zz/deep/note", f"{folder}/deeper/{location.rpartition('/')[2]}",
     ]  # fmt: skip
-    for stray in strays:
+    for stray in lost:
         (out / stray).parent.mkdir(parents=True, exist_ok=True)
         (out / stray).write_bytes(b"{}")
-    assert sorted(kinds(out)) == sorted((Kind.ORPHAN, stray) for stray in set(strays))
-    assert mend(out, findings(out)).removed == len(set(strays))
+    assert sorted(kinds(out)) == sorted((Kind.ORPHAN, stray) for stray in set(lost))
+    assert mend(out, findings(out)).removed == len(set(lost))
     assert kinds(out) == []
+
+
+def test_a_folder_of_all_files_is_gone_through_without_holding_their_names(tmp_path: Path) -> None:
+    (tmp_path / "responses").mkdir()
+    for n in range(2000):
+        (tmp_path / f"responses/{n:x}.json").touch()
+    tracemalloc.start()
+    assert list(strays(FileReader(tmp_path), levels=0)) == []
+    most_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most_bytes < 2000 * 50  # a name takes 100
 
 
 CHANGED = [

@@ -160,10 +160,11 @@ def strays(tree: Tree, levels: int) -> Iterator[str]:
     """What lies in the trees where no unit looks."""
     begins = prefixes(levels)
     for top in TREES:
+        if not levels:  # a folder of millions, which is gone through as it is read
+            yield from (name for name in tree.below(top) if name[len(top) + 1 :][:1] not in begins)
+            continue
         folders, others = tree.entries(top)
-        yield from (name for name in others if levels or name[len(top) + 1 :][:1] not in begins)
+        yield from others
         for folder in folders:
-            if not levels and folder[len(top) + 1 :][:1] in begins:
-                continue  # a unit looks at all that begins so
-            if not levels or folder[len(top) + 1 :] not in begins:
+            if folder[len(top) + 1 :] not in begins:
                 yield from tree.below(folder)
