@@ -142,10 +142,14 @@ def unpack(frame: bytes, *, most_bytes: int = MOST_BYTES) -> bytes:
 
 
 class PartReader(Reader):
-    """The parts of a directory (a `Reader`). A frame is unpacked once for all its lines that are read in a row."""
+    """The parts of a directory (a `Reader`). A frame is unpacked once for all its lines that are read in a row.
 
-    def __init__(self, out: Path) -> None:
+    where: as errors name the output, None: by its path.
+    """
+
+    def __init__(self, out: Path, where: str | None = None) -> None:
         self._out = out
+        self._where = where or str(out)
         self._frames: OrderedDict[tuple[str, int, int], bytes] = OrderedDict()
 
     def read(self, location: str) -> bytes:
@@ -160,7 +164,7 @@ class PartReader(Reader):
             self._frames.move_to_end(key)
         line = lines[spot.line_at : spot.line_at + spot.line_size]
         if len(line) != spot.line_size:
-            raise BodyError(f"{self._out / location}: its frame holds {len(lines)} bytes")
+            raise BodyError(f"{self._where}/{location}: its frame holds {len(lines)} bytes")
         return line
 
     def size(self, part: str) -> int | None:
@@ -193,10 +197,10 @@ class PartReader(Reader):
             os.close(fd)
 
     def _read_frame(self, spot: Spot) -> bytes:
-        path, frame = self._out / spot.part, self._packed(spot)
+        shown, frame = f"{self._where}/{spot.part}", self._packed(spot)
         if len(frame) < spot.size:
-            raise BodyError(f"{path} ends before byte {spot.at + spot.size}")
+            raise BodyError(f"{shown} ends before byte {spot.at + spot.size}")
         try:
             return unpack(frame, most_bytes=max(FRAME_BYTES, spot.line_at + spot.line_size))
         except ValueError as exc:
-            raise BodyError(f"{path}: the frame at byte {spot.at} is damaged: {exc}") from exc
+            raise BodyError(f"{shown}: the frame at byte {spot.at} is damaged: {exc}") from exc

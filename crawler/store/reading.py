@@ -21,6 +21,7 @@ from crawler.store import schema
 from crawler.store.envelope import read_envelope
 from crawler.store.ledger import NAME
 from crawler.store.ledgers import ledgers
+from crawler.store.objects.address import store_of
 from crawler.store.stores import open_reader
 
 if TYPE_CHECKING:
@@ -119,9 +120,12 @@ EVERYTHING: Final = Chosen()
 
 @dataclass(slots=True)
 class Reading:
-    """An open output directory. raw: bodies alone are stored (`save=raw`). stored: where they are read."""
+    """An open output directory. where: as errors name what bodies are in, a directory or the URL of a store.
 
-    out: Path
+    raw: bodies alone are stored (`save=raw`). stored: where they are read.
+    """
+
+    where: str
     db: sqlite3.Connection
     raw: bool
     stored: Reader
@@ -177,7 +181,7 @@ class Reading:
         if data is None:
             return None, record["started_at"]
         if hashlib.sha256(data).hexdigest() != record["file_digest"]:
-            raise BodyError(f"{self.out / record['location']} is not what the ledger says")
+            raise BodyError(f"{self.where}/{record['location']} is not what the ledger says")
         if self.raw:
             return data, record["started_at"]
         metadata, body = read_envelope(data)
@@ -190,7 +194,7 @@ def reading(out: Path) -> Iterator[Reading]:
     with open_ledger(out) as db:
         known = identity(db)
         with closing(open_reader(out, known)) as stored:
-            yield Reading(out, db, known.get("save") == "raw", stored)
+            yield Reading(store_of(out) or str(out), db, known.get("save") == "raw", stored)
 
 
 def identity(db: sqlite3.Connection) -> dict[str, str]:

@@ -98,6 +98,12 @@ def test_export_and_report_read_it_from_a_machine_that_has_nothing(both: Both, t
         [row.get(name) for name in same] for row in exported["local"]
     ]
     assert len(exported["remote"]) == 122
+    altered = exported["local"][0]["location"]
+    both.put(altered, b"{}")
+    for out in (both.prefix.url, both.local.out):
+        code, _, error = both.say("export", out, "--to", "altered.jsonl", "--bodies")
+        assert code == 9
+        assert f"without its body: {out}/{altered} is not what the ledger says" in error
     both.prefix.client.remove("report.html")
     code, said, _ = both.say("report", both.prefix.url)
     assert (code, said) == (0, [f"{both.prefix.url}/report.html"])

@@ -100,10 +100,10 @@ class ObjectPacks(Putting):
 
 
 class ObjectPartReader(PartReader):
-    """The parts below one prefix (a `Reader`). out: the working directory, as errors name it."""
+    """The parts below one prefix (a `Reader`). out: the working directory."""
 
     def __init__(self, out: Path, client: Client) -> None:
-        super().__init__(out)
+        super().__init__(out, client.url)
         self._client = client
         self._asked: dict[tuple[str, int, int], Future[bytes]] = {}  # frames that are on their way
         self._broken: dict[tuple[str, int, int], str] = {}  # why frames cannot be read, which nobody asks for again
