@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from crawler.exceptions import StoreError
 from crawler.items import WHOLE
-from crawler.store.ledgers import shards_in
+from crawler.store.shards import shards_in
 
 if TYPE_CHECKING:
     from pathlib import Path
