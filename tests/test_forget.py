@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +12,7 @@ from crawler.accounting import ExitCode
 from crawler.commands.forget import read_uuids
 from crawler.exceptions import ArgumentError
 from crawler.items import uuid_text
+from crawler.report import page_of
 from crawler.sources import Shape
 from crawler.store import forgetting
 from crawler.store.ledger import Ledger
@@ -83,6 +85,8 @@ def test_what_is_forgotten_is_nowhere_any_more_and_never_fetched_again(tmp_path:
         counted = {name: again.equation[name] for name in ("lines", "ok", "failed", "duplicate", "erased", "left")}
         assert counted == {"lines": 4, "ok": 1, "failed": 0, "duplicate": 1, "erased": 2, "left": 0}, redo
         assert holding(out) == [], redo
+    said = re.sub(r"<[^>]*>", "", page_of(out))
+    assert "4 lines = 1 ok + 0 failed + 0 invalid + 1 duplicate + 2 erased + 0 left" in said
     edited = run(tmp_path, [{"url": f"{ORIGIN}new"}, *CALLS], redo="all")  # each line is looked up
     assert sorted(edited.calls) == ["b", "new"]
     assert (edited.equation["erased"], edited.equation["duplicate"], edited.equation["left"]) == (2, 1, 0)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from crawler.accounting import ExitCode
 from crawler.amounts import counted, duration, number, per_second, size
+from crawler.items import NO_FAILURE
 from crawler.meter import quantile_ms
 from crawler.meter.bottleneck import SHORT
 from crawler.report.markup import Markup, el, joined
@@ -135,16 +136,18 @@ def _sums(facts: Facts) -> Mapping[str, Any]:
     if facts.equation is not None:
         return facts.equation
     done = facts.outcomes
-    failed = sum(count for outcome, count in done.items() if outcome not in {"ok", "invalid", "duplicate"})
+    failed = sum(count for outcome, count in done.items() if outcome not in NO_FAILURE)
     return {
         "lines": "unknown", "followed": 0, "ok": done["ok"], "failed": failed, "invalid": done["invalid"],
-        "duplicate": done["duplicate"], "left": "unknown",
+        "duplicate": done["duplicate"], "erased": done["erased"], "left": "unknown",
     }  # fmt: skip
 
 
 def _equation(facts: Facts) -> Markup:
     sums = _sums(facts)
     parts = [("ok", "good"), ("failed", "bad"), ("invalid", "bad2"), ("duplicate", "same"), ("left", "rest")]
+    parts[4:4] = [("erased", "same")] if sums.get("erased") else []
+    parts += [("elsewhere", "same")] if "elsewhere" in sums else []
     total = sum(sums[part] for part, _ in parts if isinstance(sums[part], int))
     strip = [
         el("i", class_=kind, style=f"flex-grow:{sums[part] / total:.6f}", title=f"{part}: {number(sums[part])}")

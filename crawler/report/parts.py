@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from crawler.amounts import milliseconds
+from crawler.items import NO_FAILURE, Outcome
 from crawler.report.markup import el
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from crawler.report.markup import Markup
+
+_BAD: Final = frozenset(Outcome) - NO_FAILURE | {Outcome.INVALID}
 
 
 def bars(rows: Sequence[tuple[str, str, float]]) -> Markup:
@@ -30,15 +33,7 @@ def _kind(name: str) -> str:
     """The colour of a bar: good for what went well, bad for what did not."""
     if name == "ok" or name.startswith("2"):
         return "good"
-    if name == "duplicate" or not (name[0].isdigit() or name in _FAILED):
-        return "plain"
-    return "bad"
-
-
-_FAILED: Final = frozenset(
-    {"http_error", "rejected", "timeout", "dns", "connect", "tls", "reset", "truncated", "decode", "too_large"}
-    | {"bad_response", "bad_redirect", "forbidden_address", "forbidden_host", "unknown", "invalid"}
-)
+    return "bad" if name[0].isdigit() or name in _BAD else "plain"
 
 
 def time(text: str | None) -> str:
