@@ -296,17 +296,18 @@ def test_the_plotting_library_is_the_released_one() -> None:
 
 def test_parts_that_never_ran_or_are_not_complete_are_named(tmp_path: Path) -> None:
     assert list(shards(tmp_path)) == []
-    old, new = tmp_path / "ledger-1-of-2.sqlite", tmp_path / "ledger-1-of-6.sqlite"
-    for path in (old, new, *(tmp_path / f"ledger-{number}-of-6.sqlite" for number in (2, 3, 5, 6))):
-        path.touch()
-    os.utime(old, (1, 1))
+    for part in ("1-of-6", "2-of-6", "3-of-6", "5-of-6", "6-of-6", "1-of-8"):
+        (tmp_path / f"ledger-{part}.sqlite").touch()
+    os.utime(tmp_path / "ledger-1-of-8.sqlite", (2**31, 2**31))  # which was copied last
     (tmp_path / "ledger-4-of-6.lock").touch()
-    for number, state, reason, left in (
-        (1, "finished", None, 0), (2, "stopped", "shutdown", 12), (3, "running", None, "unknown"),
-        (5, "stopped", "max_calls", "unknown"),
+    for part, at, state, reason, left in (
+        ("1-of-6", "01", "finished", None, 0), ("2-of-6", "09", "stopped", "shutdown", 12),
+        ("3-of-6", "09", "running", None, "unknown"), ("5-of-6", "10", "stopped", "max_calls", "unknown"),
+        ("1-of-8", "08", "finished", None, 0),
     ):  # fmt: skip
-        summary = {"state": state, "stop_reason": reason, "equation": {"left": left}}
-        (tmp_path / f"summary-{number}-of-6.json").write_text(json.dumps(summary))
+        written_at = f"2026-01-01T{at}:00:00.000Z"
+        summary = {"state": state, "stop_reason": reason, "equation": {"left": left}, "written_at": written_at}
+        (tmp_path / f"summary-{part}.json").write_text(json.dumps(summary))
     assert list(shards(tmp_path)) == [
         f"{tmp_path} is in 6 parts: 1 complete",
         "  part 2/6 was stopped (shutdown): 12 lines left",
@@ -314,7 +315,7 @@ def test_parts_that_never_ran_or_are_not_complete_are_named(tmp_path: Path) -> N
         "  part 4/6 never ran",
         "  part 5/6 was stopped (max_calls): was not read to its end",
         "  part 6/6 has not begun",
-        "  part 1/2, of an earlier number, has records that no part has taken over yet",
+        "  part 1/8, of an earlier number, has records that no part has taken over yet",
     ]
 
 

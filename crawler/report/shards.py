@@ -26,14 +26,14 @@ def shards(out: Path, *, shown: str | None = None) -> Iterator[str]:
 
     shown: the output as people know it, None: by its path.
     """
-    found = {shard: path for shard, path in ledgers(out).items() if shard.is_part}
+    found = {shard: _summary(out, shard) for shard in ledgers(out) if shard.is_part}
     if not found:
         return
-    count = max(found, key=lambda shard: found[shard].stat().st_mtime_ns).count  # of the latest run
+    count = max(found, key=lambda shard: str(found[shard].get("written_at", ""))).count  # of the latest run
     lines = []
     for number in range(1, count + 1):
         shard = Shard(number, count)
-        said = "never ran" if shard not in found else _unfinished(out, shard)
+        said = "never ran" if shard not in found else _unfinished(found[shard])
         if said:
             lines.append(f"part {shard} {said}")
     yield f"{shown or out} is in {count:,} parts: {count - len(lines):,} complete"
@@ -45,12 +45,19 @@ def shards(out: Path, *, shown: str | None = None) -> Iterator[str]:
             yield f"  part {other}, of an earlier number, has records that no part has taken over yet"
 
 
-def _unfinished(out: Path, shard: Shard) -> str:
-    """What is missing of a part; "" for nothing."""
+def _summary(out: Path, shard: Shard) -> dict[str, Any]:
+    """The accounting of a part; empty where there is none that can be read."""
     try:
-        summary: dict[str, Any] = json.loads((out / shard.file(SUMMARY)).read_bytes())
-        state, equation = summary["state"], summary["equation"]
-    except (OSError, ValueError, TypeError, KeyError):
+        summary = json.loads((out / shard.file(SUMMARY)).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return summary if isinstance(summary, dict) else {}
+
+
+def _unfinished(summary: dict[str, Any]) -> str:
+    """What is missing of a part; "" for nothing."""
+    state, equation = summary.get("state"), summary.get("equation")
+    if state is None or equation is None:
         return "has not begun"
     if state == "running":
         return "runs, or was killed"
