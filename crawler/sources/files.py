@@ -106,8 +106,7 @@ def _text(path: str, file: io.FileIO) -> Iterator[bytes]:
     begin, chunks = peek(_read(file), _shows_its_kind)
     packed, said = packing_of(begin), packing(path)
     if said is not None and packed != said:
-        actually = f"{packed}" if packed else "is not packed at all" if begin else "is empty"
-        what = f"is {actually}" if packed else actually
+        what = f"is {packed}" if packed else "is not packed at all" if begin else "is empty"
         raise ListError(f"{path}: the name says {said}, but it {what}: rename it, or pack it again (not {said} now)")
     if packed is not None:
         begin, chunks = peek(unpack(chunks, packed), _shows_its_kind)
