@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from crawler.exceptions import OtherRunError, StoreError
 from crawler.items import NO_FAILURE, NO_USABLE_ANSWER, NOT_A_CALL, Outcome
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ExitCode(IntEnum):
-    """In DESIGN's order of decision; the first that applies is the run's."""
+    """How a run, or a command, ended. Which one it is of several that apply: `Tally.exit_code`, `code_of`."""
 
     DONE = 0
     BUG = 1
@@ -29,6 +30,13 @@ class ExitCode(IntEnum):
     INVALID = 65
     OTHER_RUN = 69
     STOPPED = 75
+
+
+def code_of(refusal: Exception) -> ExitCode:
+    """How a command ends that an output, or what it was given, refuses: the error that says so."""
+    if isinstance(refusal, OtherRunError):
+        return ExitCode.OTHER_RUN
+    return ExitCode.DISK if isinstance(refusal, StoreError) else ExitCode.USAGE
 
 
 class Tolerates(Protocol):

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.accounting import ExitCode, Tally
+from crawler.accounting import ExitCode, Tally, code_of
+from crawler.exceptions import ArgumentError, OtherListError, OtherRunError, StoreError
 from crawler.items import NO_USABLE_ANSWER, NOT_A_CALL, Outcome, Prior, Record
 from crawler.values import TOLERANCE
 from tests.stored import NOT_FOUND, OK, SILENT, answered, ticket
@@ -173,3 +174,18 @@ def test_duplicates_are_no_failures() -> None:
     books.add(Record.of(ticket("a"), Outcome.DUPLICATE))
     books.add(answered(ticket("b"), OK))
     assert (books.failed, books.failures) == (0, {})
+
+
+class NoBucketError(StoreError):
+    """A kind of its own, as a store has it."""
+
+
+@pytest.mark.parametrize(
+    ("refusal", "code"),
+    [
+        (OtherRunError("held"), 69), (StoreError("full"), 3), (NoBucketError("gone"), 3), (OtherListError("parts"), 2),
+        (ArgumentError("--to", "x", "y"), 2), (LookupError("no run 7"), 2),
+    ],
+)  # fmt: skip
+def test_a_command_that_is_refused_ends_with_the_code_of_what_refuses(refusal: Exception, code: int) -> None:
+    assert code_of(refusal) == code

@@ -37,8 +37,8 @@ class Command(ScrapyCommand):
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
         # Not at the top: every `scrapy` call loads this module.
-        from crawler.accounting import ExitCode  # noqa: PLC0415
-        from crawler.exceptions import ApiFetchError, StoreError  # noqa: PLC0415
+        from crawler.accounting import code_of  # noqa: PLC0415
+        from crawler.exceptions import ApiFetchError  # noqa: PLC0415
 
         if len(args) != 1 or not opts.to:
             raise UsageError("say what goes where: scrapy export out/items --to items.csv", print_help=False)
@@ -50,7 +50,7 @@ class Command(ScrapyCommand):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         except ApiFetchError as exc:
             sys.stderr.write(f"scrapy export: {exc}\n")
-            self.exitcode = int(ExitCode.DISK if isinstance(exc, StoreError) else ExitCode.USAGE)
+            self.exitcode = int(code_of(exc))
 
 
 def _export(out: str, local: str, opts: argparse.Namespace) -> int:

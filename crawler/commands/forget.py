@@ -31,8 +31,8 @@ class Command(ScrapyCommand):
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
         # Not at the top: every `scrapy` call loads this module.
-        from crawler.accounting import ExitCode  # noqa: PLC0415
-        from crawler.exceptions import ApiFetchError, OtherRunError, StoreError  # noqa: PLC0415
+        from crawler.accounting import code_of  # noqa: PLC0415
+        from crawler.exceptions import ApiFetchError  # noqa: PLC0415
 
         if len(args) != 1 or not opts.uuids:
             raise UsageError("say where, and what: scrapy forget out/items --uuids FILE", print_help=False)
@@ -41,8 +41,7 @@ class Command(ScrapyCommand):
             self.exitcode = _forget(args[0], self.settings.get("APIFETCH_LOCAL", "out"), read_uuids(opts.uuids))
         except ApiFetchError as exc:
             sys.stderr.write(f"scrapy forget: {exc}\n")
-            codes = {OtherRunError: ExitCode.OTHER_RUN, StoreError: ExitCode.DISK}
-            self.exitcode = int(codes.get(type(exc), ExitCode.USAGE))
+            self.exitcode = int(code_of(exc))
 
 
 def read_uuids(name: str) -> list[bytes]:

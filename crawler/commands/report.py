@@ -29,8 +29,8 @@ class Command(ScrapyCommand):
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
         # Not at the top: every `scrapy` call loads this module.
-        from crawler.accounting import ExitCode  # noqa: PLC0415
-        from crawler.exceptions import ApiFetchError, StoreError  # noqa: PLC0415
+        from crawler.accounting import code_of  # noqa: PLC0415
+        from crawler.exceptions import ApiFetchError  # noqa: PLC0415
         from crawler.report import write_report  # noqa: PLC0415
         from crawler.report.shards import shards  # noqa: PLC0415
         from crawler.store.outputs import put, to_read  # noqa: PLC0415
@@ -45,11 +45,6 @@ class Command(ScrapyCommand):
                 for line in shards(out, shown=args[0]):
                     print(line)
                 print(put(args[0], local, write_report(out, run=opts.run)))
-        except StoreError as exc:
-            self._refuse(exc, ExitCode.DISK)
         except (ApiFetchError, LookupError) as exc:
-            self._refuse(exc, ExitCode.USAGE)
-
-    def _refuse(self, exc: Exception, code: int) -> None:
-        sys.stderr.write(f"scrapy report: {exc}\n")
-        self.exitcode = int(code)
+            sys.stderr.write(f"scrapy report: {exc}\n")
+            self.exitcode = int(code_of(exc))

@@ -64,8 +64,8 @@ class Command(ScrapyCommand):
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
         # Not at the top: every `scrapy` call loads this module.
-        from crawler.accounting import ExitCode  # noqa: PLC0415
-        from crawler.exceptions import ApiFetchError, OtherRunError, StoreError  # noqa: PLC0415
+        from crawler.accounting import code_of  # noqa: PLC0415
+        from crawler.exceptions import ApiFetchError  # noqa: PLC0415
 
         if len(args) != 1:
             raise UsageError("say which output directory: scrapy verify out/items", print_help=False)
@@ -75,16 +75,9 @@ class Command(ScrapyCommand):
         try:
             assert self.settings is not None
             self.exitcode = _verify(args[0], self.settings.get("APIFETCH_LOCAL", "out"), opts)
-        except OtherRunError as exc:
-            self._refuse(exc, ExitCode.OTHER_RUN)
-        except StoreError as exc:
-            self._refuse(exc, ExitCode.DISK)
         except ApiFetchError as exc:
-            self._refuse(exc, ExitCode.USAGE)
-
-    def _refuse(self, exc: Exception, code: int) -> None:
-        sys.stderr.write(f"scrapy verify: {exc}\n")
-        self.exitcode = int(code)
+            sys.stderr.write(f"scrapy verify: {exc}\n")
+            self.exitcode = int(code_of(exc))
 
 
 def _verify(named: str, local: str, opts: argparse.Namespace) -> int:
