@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def asked(ticket: Ticket) -> dict[str, Any]:
-    """What a call asked for, as JSON can hold it: enough to ask again. The body is kept beside it."""
+    """Of a call: what its entry asks for, and where its answer goes."""
     optional = {
         "callback": ticket.callback,
         "errback": ticket.errback,
