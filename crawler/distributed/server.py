@@ -110,16 +110,21 @@ class Server:
         self._gone_s: float | None = None
         self._telling = threading.Lock()
 
-    def begin(self) -> None:
-        """Have the list there, maybe empty. Raises ListError when Redis cannot be asked at all, or is too old."""
+    def begin(self) -> float:
+        """Have the list there, maybe empty. Gives for how many seconds Redis has been running.
+
+        Raises ListError when Redis cannot be asked at all, or is too old.
+        """
         try:
-            version = str(self._ask(lambda: self._redis.info("server"))["redis_version"])
+            about = self._ask(lambda: self._redis.info("server"))
+            version = str(about["redis_version"])
             if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < LEAST:
                 least = ".".join(map(str, LEAST))
                 raise ListError(f"{self.address}: is Redis {version}, and a shared list needs {least} or later")
             self._ask(self._begin)
         except GoneError as exc:
             raise ListError(f"{self.address}: {self.why(exc)}") from exc
+        return float(about["uptime_in_seconds"])
 
     def why(self, exc: GoneError) -> str:
         """What to tell a person of it."""
@@ -219,10 +224,6 @@ class Server:
         """Put *after* in the place of *before*. Gives what is there where that was not so, and is left there."""
         found: bytes | None = self._run(REPLACE, [HOST + host], [before, after, forget_s])
         return found
-
-    def up_s(self) -> float:
-        """How long Redis has been running."""
-        return float(self._ask(lambda: self._redis.info("server"))["uptime_in_seconds"])
 
     def disconnect(self) -> None:
         self._redis.close()

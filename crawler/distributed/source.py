@@ -77,12 +77,12 @@ class SharedSource:
         self._wait_s = BLOCK_S
         self._dry_s = math.inf  # since when nothing comes
         self._after: bytes | None = None  # of what Redis gave us and we may not have; None: nothing
-        server.begin()
+        up_s = server.begin()
         server.is_waited_for = True
         server.beat(self.worker, lease_s)
         self._beat_s = time.monotonic()
         # Of a Redis that was away everybody's word is old: whoever lives gets the time to renew it.
-        self._steady_s = self._beat_s - min(server.up_s(), lease_s)
+        self._steady_s = self._beat_s - min(up_s, lease_s)
         self._claim_s = 0.0
         self._together = server.workers()  # calls of all workers at once; 0: as many as each wants
         self._keeper = threading.Thread(target=self._keep, name="apifetch-shared", daemon=True)
