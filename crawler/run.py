@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from crawler.accounting import ExitCode, Tally
 from crawler.addresses import Guard
+from crawler.aside import Aside
 from crawler.concluding import write_down
 from crawler.credentials import hide
 from crawler.exceptions import StoreError
@@ -79,7 +80,7 @@ class Run:
         self.guard = Guard(plan.addresses)
         self.doors: dict[str, Door] = {}  # by host; only of those that have refused credentials
         self.doorkeeper: Doorkeeper | None = None  # who stands at them, since the first was made
-        self.withheld = 0  # calls that wait, without a worker, for what comes of others
+        self.aside = Aside(self.traffic)
         self.resume_at: str | None = None
         self.without_report: str | None = None
         """Why there is no report.html of this run."""
@@ -106,7 +107,7 @@ class Run:
         self.source: Source = (
             open_list(urls, files, plan.shape, limit=plan.limit, skip=skip)
             if self._shared is None
-            else self._shared(plan.workers, lambda: self.withheld)
+            else self._shared(plan.workers, lambda: self.aside.calls)
         )
         self._ledger = Ledger(plan.out, durable=plan.durability != "process", name=plan.shard.file(NAME))
         ownership.introduce(self._ledger, ledgers(plan.out).values())
@@ -135,9 +136,8 @@ class Run:
             lists=self.begun.lists, moves=not self.inside and self._shared is None, number=plan.number_duplicates,
             is_kept=lambda prior: prior.location is not None and bodies.holds(prior.location),
         )  # fmt: skip
-        lists = self.begun.lists.items()
         self.standing: Standing = self._resume.survey(
-            {number: skipped[file] for file, number in lists if number in self.begun.unchanged}
+            {number: skipped[file] for file, number in self.begun.lists.items() if number in self.begun.unchanged}
         )
         self.tally.lines.update(self.standing.lines)
         if not self.inside:

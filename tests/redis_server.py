@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
+import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 PROGRAM: Final = shutil.which("redis-server")
@@ -18,6 +20,18 @@ PROGRAM: Final = shutil.which("redis-server")
 needs_redis = pytest.mark.skipif(PROGRAM is None, reason="redis-server is not installed (apt install redis-server)")
 
 TRIES: Final = 5  # somebody else may take the port that was free a moment ago
+
+
+PATIENCE_S: Final = 240.0
+POLL_S: Final = 0.01
+
+
+def until(predicate: Callable[[], object]) -> None:
+    """Return as soon as it is true; AssertionError when it does not become so."""
+    deadline_s = time.monotonic() + PATIENCE_S
+    while not predicate():
+        assert time.monotonic() < deadline_s, "it did not come true"
+        time.sleep(POLL_S)
 
 
 class RedisServer:

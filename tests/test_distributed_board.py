@@ -13,9 +13,8 @@ from crawler.distributed.server import Server
 from crawler.pacing import RATE, Shared, SharedRate
 from crawler.sources import SharedAddress
 from tests.far import Far
-from tests.harness import POLL_S
 from tests.hostile.certificates import Signed
-from tests.redis_server import RedisServer, needs_redis
+from tests.redis_server import RedisServer, needs_redis, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,14 +41,6 @@ def board_of(
     """A machine that is far away from it."""
     server = Server(replace(SharedAddress.of(redis.url()), port=far.port), ca_file=ca_file)
     return FleetBoard(server, has_rate=has_rate, patience_s=patience_s)
-
-
-def until(predicate: Callable[[], object]) -> None:
-    """Return as soon as it is true; AssertionError when it does not become so."""
-    deadline_s = time.monotonic() + PATIENCE_S
-    while not predicate():
-        assert time.monotonic() < deadline_s
-        time.sleep(POLL_S)
 
 
 def test_of_two_that_change_it_at_once_one_counts(machine: Callable[[], FleetBoard]) -> None:

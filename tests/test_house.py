@@ -26,6 +26,7 @@ PURE = {
     "addresses",
     "amounts",
     "arguments",
+    "aside",
     "bar",
     "checking",
     "concluding",

@@ -47,8 +47,11 @@ LENT_S: Final = 0.02
 DRY_S: Final = 1.0
 """After so long without an entry, all that came before is under way or waits: it takes the spider some 10 ms."""
 
-FULL_S: Final = 0.5
-"""How often a worker that holds all it may looks whether that has changed."""
+FULL_S: Final = 0.05
+"""How often a worker that holds all it may looks whether that has changed: it draws its way past what rests."""
+
+MOST_ASIDE: Final = 10_000
+"""Entries that rest and leave room for others, as many as pacing lets wait in any run; each is some 2 kB here."""
 
 
 class SharedSource:
@@ -61,7 +64,10 @@ class SharedSource:
     lines_about = None
 
     def __init__(self, server: Server, *, workers: int, aside: Callable[[], int], lease_s: float) -> None:
-        """aside: how many of the entries we hold have no worker. Raises ListError when Redis cannot be asked."""
+        """aside: how many of the entries we hold have no worker and let others go first.
+
+        Raises ListError when Redis cannot be asked.
+        """
         self.count = 0
         self.worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._server = server
@@ -76,6 +82,7 @@ class SharedSource:
         self._is_told_why = False  # that the list is lost
         self._wait_s = BLOCK_S
         self._dry_s = math.inf  # since when nothing comes
+        self._is_full = False  # there is no room
         self._after: bytes | None = None  # of what Redis gave us and we may not have; None: nothing
         up_s = server.begin()
         server.is_waited_for = True
@@ -114,17 +121,23 @@ class SharedSource:
         """Wait until there is room for an entry, and give for how many; 0 once we are closed."""
         with self._changed:
             while not self._is_closed:
-                ahead = 0 if self._together else self._workers + self._a_second()
-                room = self._workers + ahead + self._aside() - len(self._ids)
-                if room > 0:
+                room = self._room_beside(len(self._ids))
+                self._is_full = room <= 0
+                if not self._is_full:
                     return room
-                self._nothing_comes()
                 self._changed.wait(FULL_S)
         return 0
 
+    def _room_beside(self, held: int) -> int:
+        ahead = 0 if self._together else self._workers + self._a_second()
+        return self._workers + ahead + min(self._aside(), MOST_ASIDE) - held
+
     @property
     def is_dry(self) -> bool:
-        return time.monotonic() - self._dry_s >= DRY_S
+        if not self._is_full:
+            return time.monotonic() - self._dry_s >= DRY_S
+        with self._changed:  # what has a worker, or is on its way to the disk, will make room
+            return self._room_beside(self._aside()) <= 0
 
     def _nothing_comes(self) -> None:
         self._dry_s = min(self._dry_s, time.monotonic())

@@ -148,6 +148,7 @@ class RunKeeper:
         # there is no event to wait for
         while self._crawler.crawling and not self._is_closing and self._run.recording.error is None:
             await asyncio.sleep(WATCH_S)
+            self._run.aside.look(time.monotonic())
             self._look_for_reasons_to_stop(self._run)
             if self._run.source.is_dry and not self._run.traffic.in_flight and not len(self._run.traffic):
                 self._run.let_go()  # who waits for others would wait for entries that another worker holds

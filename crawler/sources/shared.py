@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PORT: Final = 6379
 
 Opens: TypeAlias = "Callable[[int, Callable[[], int]], Source]"
-"""Opens such a list for so many workers; the other says how many of its lines have none, and wait for the next ones."""
+"""Opens such a list for so many workers; the other says how many of its lines have none, and let others go first."""
 
 _SHARED: Final = re.compile(r"rediss?://", re.IGNORECASE)
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")

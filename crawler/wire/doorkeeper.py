@@ -113,7 +113,7 @@ class Doorkeeper:
         request = trip.request.copy()
         if verdict is Verdict.LATER:
             self._withheld.setdefault(host, {})[ticket.uuid] = (request, response)
-            self._run.withheld += 1
+            self._run.aside.withheld += 1
             raise WithheldError(f"{response.status}: what comes of others will tell what it means")
         request.meta.update({REFUSED_S: now_s, PUT_BACK: True})
         self._bring(request)
@@ -141,14 +141,14 @@ class Doorkeeper:
         withheld = self._withheld[host]
         for call in calls:
             request, response = withheld.pop(call)
-            self._run.withheld -= 1
+            self._run.aside.withheld -= 1
             request.meta[ANSWER] = response
             self._bring(request)
 
     def _let_go(self, host: str) -> dict[Hashable, tuple[Request, Response]]:
         """Forget the withheld calls of a host."""
         withheld = self._withheld.pop(host, {})
-        self._run.withheld -= len(withheld)
+        self._run.aside.withheld -= len(withheld)
         return withheld
 
     def release_all(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,7 +14,7 @@ from tests.harness import write_list
 from tests.proofs import shared_rate
 from tests.proofs.shared_list import Trial, run_trial
 from tests.redis_server import RedisServer, needs_redis
-from tests.scripted import Heard, Says, Scripted
+from tests.scripted import OK, Heard, Says, Scripted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.check, needs_redis, pytest.mark.timeout(600)]  # many commands, on a busy machine
 
 STREAM = "apifetch:{items}:stream"
+RESTING, SERVED = 400, 60
 
 
 def enqueue(crawl: Crawl, *words: object) -> tuple[int, str]:
@@ -126,6 +129,48 @@ def test_all_workers_together_make_no_more_calls_at_once_than_the_list_allows(
     assert set(api.seen("/items/").values()) <= {1, 2}
     assert len(api.seen("/items/")) == 80
     assert api.stats()["peak"] <= 4  # of eighteen that they would make
+
+
+def rests(heard: Heard) -> Says:
+    """One host asks for an hour, the other serves."""
+    return Says(503, {"Retry-After": "3600"}) if heard.host == "127.0.0.2" else Says()
+
+
+def enqueue_of_two_hosts(crawl: Crawl, redis: RedisServer, server: Scripted) -> None:
+    """The lines of the one that rests come first: many times what a worker holds, as many as are read on for one."""
+    resting = [server.url(f"/{n}", 1) for n in range(RESTING)]
+    urls = write_list(crawl.cwd / "list.txt", [*resting, *(server.url(f"/{n}") for n in range(SERVED))])
+    assert enqueue(crawl, urls, redis.url(), "--close")[0] == 0
+
+
+def test_a_host_that_rests_leaves_room_for_the_lines_of_others(crawl: Crawl, redis: RedisServer) -> None:
+    with Scripted(rests, addresses=("127.0.0.1", "127.0.0.2")) as server:
+        enqueue_of_two_hosts(crawl, redis, server)
+        done = crawl(redis.url(), out="out", workers=4)
+        asked = Counter(heard.host for heard in server.heard)
+    assert (done.returncode, done.summary["stop_reason"]) == (75, "waits")
+    assert done.summary["equation"]["ok"] == asked["127.0.0.1"] == SERVED
+    assert asked["127.0.0.2"] <= 4
+    assert redis.client().xlen(STREAM) == RESTING
+
+
+def test_what_rests_with_a_worker_is_kept_and_is_others_when_it_dies(crawl: Crawl, redis: RedisServer) -> None:
+    """Called again is what was called, and that are no more than had a worker."""
+    with Scripted(lambda heard: OK if heard.headers["user-agent"] == "heir" else rests(heard),
+                  addresses=("127.0.0.1", "127.0.0.2")) as server:  # fmt: skip
+        enqueue_of_two_hosts(crawl, redis, server)
+        how: dict[str, Any] = {"workers": 4, "wait": False}
+        settings: dict[str, Any] = {"APIFETCH_LEASE_S": 3.0, "APIFETCH_SHARED_RATE": "off"}
+        dies = crawl(redis.url(), out="out/dies", settings={**settings, "APIFETCH_MAX_WAIT": 7200}, **how)
+        pending = partial(redis.client().xpending, STREAM, "workers")
+        dies.wait_for(lambda: redis.client().xlen(STREAM) == pending()["pending"] == RESTING)
+        heir = crawl(redis.url(), out="out/heir", settings={**settings, "USER_AGENT": "heir"}, **how)
+        dies.wait_for(lambda: len(pending()["consumers"]) == 1 and "waiting for 400 entries" in heir.stderr)
+        dies.kill()
+        done = heir.wait()
+    assert (done.returncode, done.summary["equation"]["ok"]) == (0, RESTING)
+    again = [url for url, times in Counter((heard.host, heard.path) for heard in server.heard).items() if times > 1]
+    assert len(again) <= 4
 
 
 @pytest.mark.parametrize(
