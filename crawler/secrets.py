@@ -25,7 +25,11 @@ MIN_MASKED_CHARS: Final = 8
 """Shorter values are not looked for in texts: they are found in ordinary words and numbers. They are
 safe by position instead: outside the handler that fills them in, a text only ever holds `${NAME}`."""
 
-_PLACEHOLDER: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+NAME: Final = r"[A-Za-z_][A-Za-z0-9_]*"
+"""A name, as a pattern: what a variable of the environment may be called."""
+
+PLACEHOLDER: Final = rf"\$\{{{NAME}\}}"
+_PLACEHOLDER: Final = re.compile(rf"\$\{{({NAME})\}}")
 
 
 def names_in(text: str) -> list[str]:
@@ -33,7 +37,7 @@ def names_in(text: str) -> list[str]:
     return list(dict.fromkeys(_PLACEHOLDER.findall(text)))
 
 
-_BARE: Final = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
+_BARE: Final = re.compile(rf"\$({NAME})")
 
 
 def bare_names_in(pairs: Iterable[tuple[str, str]], variables: Container[str]) -> list[str]:

@@ -162,6 +162,7 @@ def test_a_column_that_is_not_there_is_named_before_the_first_call(
         ("h/{id}", "begins with http"),
         ("https://h/{id", "a { stands alone"),
         ("https://h/id}{a}", "a } stands alone"),
+        ("https://h/${1x}/{id}", "a { stands alone"),
         ("https://h/{}/{id}", "which has no columns"),
     ],
 )

@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_LINE: Final = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)", re.DOTALL)
+from crawler.secrets import NAME
+
+_LINE: Final = re.compile(rf"(?:export\s+)?({NAME})\s*=\s*(.*)", re.DOTALL)
 _QUOTED: Final = re.compile(r"""(?s)'([^']*)'\s*(?:#.*)?|"((?:[^"\\]|\\.)*)"\s*(?:#.*)?""")
 _COMMENT: Final = re.compile(r"(?:^|\s)#.*")
 _ESCAPE: Final = re.compile(r"\\(.)")

@@ -12,7 +12,7 @@ import shlex
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote_plus
 
-from crawler.secrets import STARS, is_key_name, mask_url
+from crawler.secrets import PLACEHOLDER, STARS, is_key_name, mask_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,7 +24,7 @@ _HARMLESS: Final = frozenset(
     {"accept", "accept-language", "accept-encoding", "cache-control", "content-type", "prefer", "range", "user-agent"}
     | {"if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "idempotency-key"}
 )
-_PLACEHOLDER: Final = re.compile(r"(\$\{[A-Za-z_][A-Za-z0-9_]*\})")
+_PLACEHOLDER: Final = re.compile(rf"({PLACEHOLDER})")
 _STARRED_PAIR: Final = re.compile(r"([?&;#])([^=?&;#]+)=\*\*\*")
 _STARRED_USER: Final = re.compile(r"://(?:([^:/?#@]*):)?\*\*\*@")
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from crawler.items import Entry
+from crawler.secrets import PLACEHOLDER
 from crawler.sources.curl_options import FLAGS, options
 from crawler.sources.jsonl import JSONL_CAP, checked_header
 from crawler.sources.lines import LineError, decode
@@ -27,7 +28,7 @@ _ILLEGAL: Final = re.compile(
     r'[ "<>\\^`{|}]|[^\x00-\x7f]|%(?![0-9A-Fa-f]{2})'
 )  # curl sends it all the same, or refuses the URL
 _AUTHORITY: Final = re.compile(r"[A-Za-z]+://[^/?]*")
-_PLACEHOLDER: Final = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
+_PLACEHOLDER: Final = re.compile(PLACEHOLDER)
 _PRIVATE: Final = re.compile(
     rb"(?<!\S)(-[A-Za-z#]*[uHbU]|--(?:user|header|cookie|oauth2-bearer|proxy-user))(\s*)"
     rb"(\$?'(?:[^'\\]|\\.)*'?|\"(?:[^\"\\]|\\.)*\"?|[^\s'\"]\S*)"

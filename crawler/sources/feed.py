@@ -39,7 +39,7 @@ class Feed:
             yield batch
 
     def _read(self, loop: asyncio.AbstractEventLoop) -> None:
-        batch: list[Entry | BadLine] | Exception = [*()]
+        batch: list[Entry | BadLine] | Exception
         while True:
             self._wanted.acquire()
             try:

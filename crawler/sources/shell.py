@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from crawler.secrets import PLACEHOLDER
 from crawler.sources.lines import LineError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from crawler.sources.lines import Block, Record
 
 _OPERATORS: Final = "|&;<>()"
-_PLACEHOLDER: Final = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
+_PLACEHOLDER: Final = re.compile(PLACEHOLDER)
 _VARIABLE: Final = re.compile(r"\$[A-Za-z_0-9({?!@#*$-]")
 _ANSI: Final = re.compile(
     r"\\(?:x([0-9A-Fa-f]{1,2})|u([0-9A-Fa-f]{1,4})|U([0-9A-Fa-f]{1,8})|([0-7]{1,3})|(.))", re.DOTALL

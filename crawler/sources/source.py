@@ -43,8 +43,8 @@ Parse: TypeAlias = "Callable[[int, Any], Entry]"
 class Shape:
     """How the lines of a list become calls.
 
-    format: one of txt, csv, tsv, jsonl, also with an ending such as .gz (how it is packed shows itself); None finds
-    it from the name, else from the first line. column: the one of a table that holds the URL. template: a URL with
+    format: one of `names.FORMATS`, also with an ending such as .gz (how it is packed shows itself); None finds it
+    from the name, else from the first line. column: the one of a table that holds the URL. template: a URL with
     {column} in it. method, data: for lines that do not say; data: the body, with {column} in it. typed: the
     arguments say its Content-Type.
     """

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import quote, quote_plus
 
+from crawler.secrets import PLACEHOLDER
 from crawler.sources.lines import LineError
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def url_template(text: str) -> Template:
     parts, names = _split(text)
     if not re.match(r"https?://", text, re.IGNORECASE):
         raise ValueError("it begins with http:// or https://")
-    if stray := re.search(r"[{}]", re.sub(r"\$\{\w+\}", "", "".join(parts))):
+    if stray := re.search(r"[{}]", re.sub(PLACEHOLDER, "", "".join(parts))):
         raise ValueError(f"a {stray[0]} stands alone; {{name}} is the value of a column, {{}} the line of a plain list")
     if LINE in names and set(names) != {LINE}:
         raise ValueError("{} is the line of a plain list, which has no columns to name")

@@ -10,6 +10,8 @@ import re
 import shlex
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from crawler.secrets import NAME
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -129,7 +131,7 @@ UMASK: Final = Kind(_umask, "an octal mask from 000 to 077 (the owner has to rea
 def _variables(value: object) -> tuple[str, ...]:
     names = texts(value)
     for name in names:
-        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        if not re.fullmatch(NAME, name):
             raise ValueError(f"{name} is no name" + "; leave out the ${}" * name.startswith("$"))
     return tuple(dict.fromkeys(names))
 
