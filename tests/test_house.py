@@ -38,6 +38,7 @@ PURE = {
     "forecast",
     "garbage",
     "gauges",
+    "headers",
     "interrupting",
     "items",
     "machine",

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from crawler.credentials.command import ask, ask_aside
 from crawler.credentials.env_file import read_env
 from crawler.exceptions import SecretError
+from crawler.headers import UNPRINTABLE
 from crawler.secrets import Masker, filled_query
-from crawler.values import UNPRINTABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

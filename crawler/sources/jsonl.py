@@ -7,12 +7,12 @@ for. What failed.jsonl holds is read by this module, so what it writes are these
 from __future__ import annotations
 
 import binascii
-import re
 from base64 import b64decode
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 
+from crawler.headers import OWN, TOKEN, UNPRINTABLE
 from crawler.items import Entry
 from crawler.sources.lines import LineError, decode
 from crawler.sources.templates import as_text
@@ -27,14 +27,6 @@ if TYPE_CHECKING:
 JSONL_CAP: Final = 8 * 1024 * 1024
 """Bytes of the longest line: room for a body of 6 MiB in base64."""
 
-_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
-_BAD_IN_VALUE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110, section 5.5
-_REFUSED_HEADERS: Final = {
-    "host": "it comes from the URL",
-    "content-length": "it is counted from the body",
-    "transfer-encoding": "how a body is framed is the connection's business",
-    "connection": "connections are shared by all lines",
-}
 _COMMON_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _NOTHING: Final = msgspec.Raw()
 
@@ -155,7 +147,7 @@ def _method(given: str | None, *, has_body: bool) -> str:
     method = given.upper()
     if method in _COMMON_METHODS:
         return method
-    if _TOKEN.fullmatch(method) is None:
+    if TOKEN.fullmatch(method) is None:
         raise LineError(f"method {given[:40]!r} is no HTTP method")
     if method == "CONNECT":
         raise LineError("method CONNECT opens a tunnel and has no answer to keep")
@@ -173,11 +165,11 @@ def _headers(given: dict[str, str | list[str] | None]) -> tuple[tuple[str, str],
 
 def checked_header(name: str, value: str) -> tuple[str, str]:
     """The same, if a list may ask for it. Raises LineError."""
-    if _TOKEN.fullmatch(name) is None:
+    if TOKEN.fullmatch(name) is None:
         raise LineError(f"header name {name[:40]!r} is not allowed (RFC 9110: letters, digits, - and _)")
-    if why := _REFUSED_HEADERS.get(name.lower()):
+    if why := OWN.get(name.lower()):
         raise LineError(f"header {name} cannot be set: {why}")
-    if _BAD_IN_VALUE.search(value):
+    if UNPRINTABLE.search(value):
         raise LineError(f"header {name[:40]}: its value holds a line break or control character")
     return name, value
 

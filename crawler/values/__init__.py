@@ -9,7 +9,7 @@ from crawler.values.condition import CONDITION, Condition, is_json
 from crawler.values.hosts import HOSTS, Hosts, host_of
 from crawler.values.idempotency import IDEMPOTENCY_KEY, KeyHeader
 from crawler.values.kinds import COMMAND, METHODS, SWITCH, TEXT, UMASK, VARIABLES, Kind, choice, seconds, size, whole
-from crawler.values.pairs import HEADERS, PARAMS, UNPRINTABLE, Pairs
+from crawler.values.pairs import HEADERS, PARAMS, Pairs
 from crawler.values.parts import SHARD, find_shard
 from crawler.values.places import DATA, FORMAT, METHOD, OUT, TEMPLATE, URLS
 from crawler.values.workers import AUTO, WORKERS, AtMost
@@ -35,7 +35,6 @@ __all__ = [
     "TEXT",
     "TOLERANCE",
     "UMASK",
-    "UNPRINTABLE",
     "URLS",
     "VARIABLES",
     "WORKERS",

@@ -5,16 +5,15 @@ With it a call that is not idempotent may be repeated: the API carries it out on
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from crawler.headers import OWN, TOKEN
 from crawler.values.kinds import Kind, text
 
 if TYPE_CHECKING:
     from collections.abc import Container
 
-_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 _OFF: Final = frozenset({"off", "false", "no", "none", "0"})
 _ON: Final = frozenset({"on", "true", "yes", "1"})
 
@@ -46,7 +45,7 @@ def _key_header(value: object) -> KeyHeader | None:
         return KeyHeader("Idempotency-Key", is_quoted=True)
     if said.lower() in _OFF:
         return None
-    if not _TOKEN.fullmatch(said):
+    if not TOKEN.fullmatch(said) or said.lower() in OWN:
         raise ValueError
     return KeyHeader(said, is_quoted=False)
 

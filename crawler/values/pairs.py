@@ -9,16 +9,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from crawler.headers import OWN, TOKEN, UNPRINTABLE
 from crawler.secrets import has_stray_opening, names_in
 from crawler.values.kinds import Kind
 
 Pairs = tuple[tuple[str, str], ...]
 
-_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
-_REFUSED: Final = frozenset({"host", "content-length", "transfer-encoding", "connection"})
 _NO_TEXT: Final = re.compile(r"[\ud800-\udfff]")
-UNPRINTABLE: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]")
-"""What a header value must not hold: a line break would end the header; a lone surrogate is no text."""
 
 
 def _headers(value: object) -> Pairs:
@@ -26,11 +23,11 @@ def _headers(value: object) -> Pairs:
 
 
 def _header(name: str, value: object) -> str:
-    legal = _TOKEN.match(name)
+    legal = TOKEN.match(name)
     if legal is None or legal.end() < len(name):
         # only its beginning: with a colon in the wrong place, a name holds the value too
         raise ValueError(f"a header name has a wrong character after {legal[0] if legal else ''!r}")
-    if name.lower() in _REFUSED:
+    if name.lower() in OWN:
         raise ValueError(f"{name} is the client's own to set")
     if not isinstance(value, str) or UNPRINTABLE.search(value):
         raise ValueError(f"{name}: a text without line breaks, or a list of them")
