@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
 from crawler.exceptions import StoreError
 from crawler.items import WHOLE
+from crawler.store.exports import replacing
 from crawler.store.shards import shards_in
 
 if TYPE_CHECKING:
@@ -64,16 +64,8 @@ class Mark:
 
     def write(self, directory: Path, shard: Shard = WHOLE) -> None:
         """Raises StoreError."""
-        name = shard.file(MARK)
-        partial = directory / f".{name}.tmp"
-        try:
-            with partial.open("w", encoding="utf-8") as file:
-                json.dump(asdict(self), file)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.replace(directory / name)
-        except OSError as exc:
-            raise StoreError(f"cannot write {directory / name}: {exc.strerror}") from exc
+        with replacing(directory / shard.file(MARK)) as file:
+            json.dump(asdict(self), file)
 
 
 def store_of(directory: Path) -> str | None:
