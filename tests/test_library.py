@@ -110,6 +110,8 @@ def test_results_are_the_records_and_their_bodies(tmp_path: Path) -> None:
         _ = one.body
     with pytest.raises(OtherListError):
         list(crawler.results(tmp_path))
+    with pytest.raises(ArgumentError, match=r"expected the working directory of that store, such as out/s3/b/items$"):
+        crawler.results("s3://b/items/")
 
 
 def test_results_become_a_typed_table(tmp_path: Path) -> None:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from crawler.exceptions import BodyError
+from crawler.exceptions import ArgumentError, BodyError
 from crawler.export.columns import Column, cells, table_columns
 from crawler.store.envelope import stored_body
+from crawler.store.objects.address import is_object_store, local_name
 from crawler.store.reading import EVERYTHING, Chosen, Reading, reading
 from crawler.values import STATUSES
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable, Iterator
 
     import pandas as pd
@@ -121,5 +122,8 @@ def _typed(values: pd.Series[Any], column: Column) -> pd.Series[Any]:
 
 
 def results(out: str | os.PathLike[str]) -> Results:
-    """The records of an output directory, also while a run is on."""
+    """The records of an output directory, also while a run is on. Raises ArgumentError for the URL of a store."""
+    if is_object_store(named := os.fspath(out)):
+        expected = f"the working directory of that store, such as out/{local_name(named)}"
+        raise ArgumentError("out", named, expected)
     return Results(Path(out))
