@@ -374,6 +374,15 @@ def test_a_frame_that_is_gone_is_asked_for_once_whatever_the_number_of_its_lines
     assert len(asked) == 2
 
 
+def test_the_sizes_of_all_parts_come_with_their_names(client: Client, tmp_path: Path) -> None:
+    _, places = lines_of(client, tmp_path, [10])
+    part = places[0].partition("#")[0]
+    there = client.get(part)
+    assert there is not None
+    assert list(ObjectPartReader(tmp_path, client).sizes("responses")) == [(part, len(there[0]))]
+    assert list(ObjectPartReader(tmp_path, client).sizes("errors")) == []
+
+
 def counted_gets(
     client: Client, patch: pytest.MonkeyPatch, together: threading.Barrier | None = None
 ) -> list[tuple[str, int, int]]:

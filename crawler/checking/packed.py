@@ -107,14 +107,13 @@ def check_parts(
     live: rows by part. broken: parts of which rows have been found broken.
     """
     with closing(open_parts(out)) as reader:
-        present = {name for tree in TREES for name in reader.below(tree)}
+        present = {name: found for tree in TREES for name, found in reader.sizes(tree)}
         for name, size, lines in db.execute("SELECT name, bytes, lines FROM packs ORDER BY name"):
             idle = max(0, lines - live[name])
             if name not in present:
                 yield idle, None if name in broken or not lines else Finding(Kind.MISSING, name, GONE)
                 continue
-            present.remove(name)
-            found = reader.size(name) or 0
+            found = present.pop(name)
             if found > size:
                 detail = f"{found - size:,} bytes at its end are of no record: a run was killed while it wrote them"
                 yield idle, Finding(Kind.TORN, name, detail)

@@ -174,9 +174,9 @@ class PartReader(Reader):
         except OSError:
             return None
 
-    def below(self, tree: str) -> Iterator[str]:
-        """The parts of a tree, and whatever else is there."""
-        return FileReader(self._out).below(tree)
+    def sizes(self, tree: str) -> Iterator[tuple[str, int]]:
+        """The parts of a tree, and whatever else is there, with their bytes."""
+        return ((name, self.size(name) or 0) for name in FileReader(self._out).below(tree))
 
     def whole(self, part: str) -> bytes:
         """A whole part, as it is packed. Raises BodyError."""

@@ -183,9 +183,13 @@ class Client:
 
     def below(self, folder: str) -> Iterator[str]:
         """All objects below a folder, however deep."""
+        return (name for name, _ in self.sizes(folder))
+
+    def sizes(self, folder: str) -> Iterator[tuple[str, int]]:
+        """The same, with how many bytes each has."""
         try:
             for page in obstore.list(self._store, folder):
-                yield from (each["path"] for each in page)
+                yield from ((each["path"], each["size"]) for each in page)
         except (BaseError, OSError) as exc:
             raise self._error("list", folder, exc) from exc
 

@@ -160,8 +160,8 @@ class ObjectPartReader(PartReader):
     def size(self, part: str) -> int | None:
         return self._client.size(part)
 
-    def below(self, tree: str) -> Iterator[str]:
-        return self._client.below(tree)
+    def sizes(self, tree: str) -> Iterator[tuple[str, int]]:
+        return self._client.sizes(tree)
 
     def whole(self, part: str) -> bytes:
         found = self._client.get(part)
