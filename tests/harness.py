@@ -34,6 +34,9 @@ ROOT: Final = Path(__file__).parent.parent
 PASSED_ON: Final = ("PATH", "LD_LIBRARY_PATH", "TMPDIR")
 """All that a crawl gets of the tests' own environment: no proxies, no credentials, nobody's home."""
 
+STOCK_HANDLER: Final = {"APIFETCH_HTTP_HANDLER": "scrapy.core.downloader.handlers.http11.HTTP11DownloadHandler"}
+"""Settings of a crawl on Scrapy's own wire."""
+
 POLL_S: Final = 0.01
 
 PATIENCE_S: Final = 240.0

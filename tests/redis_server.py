@@ -19,6 +19,9 @@ PROGRAM: Final = shutil.which("redis-server")
 
 needs_redis = pytest.mark.skipif(PROGRAM is None, reason="redis-server is not installed (apt install redis-server)")
 
+STREAM: Final = "apifetch:{items}:stream"
+"""The key of the list that url() names: what of it is not done."""
+
 TRIES: Final = 5  # somebody else may take the port that was free a moment ago
 
 

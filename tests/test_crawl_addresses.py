@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from tests.audit import audit
+from tests.harness import STOCK_HANDLER
 from tests.world import connections, is_possible, within
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from tests.harness import Crawl, CrawlResult
 
-STOCK: Final = "scrapy.core.downloader.handlers.http11.HTTP11DownloadHandler"
 
 PUBLIC: Final = "93.184.216.34"
 PUBLIC_6: Final = "2606:2800:220:1::1"
@@ -73,12 +73,12 @@ def ends(result: CrawlResult) -> list[tuple[str, str | None]]:
 
 
 @needs_a_world
-@pytest.mark.parametrize("handler", [None, STOCK], ids=["ours", "Scrapy's"])
-def test_no_redirect_from_outside_leads_inside_however_it_is_spelt(world: World, handler: str | None) -> None:
+@pytest.mark.parametrize("handler", [{}, STOCK_HANDLER], ids=["ours", "Scrapy's"])
+def test_no_redirect_from_outside_leads_inside_however_it_is_spelt(world: World, handler: dict[str, str]) -> None:
     """Scrapy's own handler, too, which has IPv4 alone."""
     urls = [f"http://public.example/to?http://{host}/secret" for host in SPELLINGS]
     urls.append("http://public.example/to?http://public.example/fine")
-    result, connected = world(urls, settings={"APIFETCH_HTTP_HANDLER": handler})
+    result, connected = world(urls, settings=handler)
     audit(result, 8)
     *redirected, outside = ends(result)
     others = [(host, end) for host, end in zip(SPELLINGS, redirected, strict=True) if end[0] != "forbidden_address"]
@@ -117,12 +117,10 @@ def test_a_list_of_intranet_names_works_and_what_it_leads_to_lies_no_further_in(
 
 
 @needs_a_world
-@pytest.mark.parametrize("handler", [None, STOCK], ids=["ours", "Scrapy's"])
-def test_a_name_that_was_outside_does_not_turn_inwards(world: World, handler: str | None) -> None:
+@pytest.mark.parametrize("handler", [{}, STOCK_HANDLER], ids=["ours", "Scrapy's"])
+def test_a_name_that_was_outside_does_not_turn_inwards(world: World, handler: dict[str, str]) -> None:
     urls = [f"http://turns.example/close/{number}" for number in range(3)]
-    result, connected = world(
-        urls, workers=1, settings={"DNSCACHE_ENABLED": False, "APIFETCH_HTTP_HANDLER": handler, "RETRY_TIMES": 0}
-    )
+    result, connected = world(urls, workers=1, settings={"DNSCACHE_ENABLED": False, "RETRY_TIMES": 0, **handler})
     audit(result, 8)
     assert [outcome for outcome, _ in ends(result)] == ["ok", "forbidden_address", "forbidden_address"]
     assert connected == {PUBLIC: 1, f"{PUBLIC} /close/0": 1}

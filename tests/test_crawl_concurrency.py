@@ -10,6 +10,7 @@ import pytest
 
 from tests.audit import audit
 from tests.gate import ADDRESS, Gate
+from tests.harness import STOCK_HANDLER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,10 +25,9 @@ MORE: Final = 50  # many times the workers
 ONE_TRY: Final = {"RETRY_TIMES": 0}
 
 LIBCURL: Final[dict[str, str]] = {}
-STOCK: Final = {"APIFETCH_HTTP_HANDLER": "scrapy.core.downloader.handlers.http11.HTTP11DownloadHandler"}
 
 either_handler = pytest.mark.parametrize(
-    "handler", [pytest.param(LIBCURL, id="libcurl"), pytest.param(STOCK, id="stock", marks=pytest.mark.check)]
+    "handler", [pytest.param(LIBCURL, id="libcurl"), pytest.param(STOCK_HANDLER, id="stock", marks=pytest.mark.check)]
 )
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests.audit import audit
 from tests.gate import Gate
+from tests.harness import STOCK_HANDLER
 from tests.hostile.certificates import Signed
 
 if TYPE_CHECKING:
@@ -19,11 +20,9 @@ if TYPE_CHECKING:
 CALLS: Final = 2_000
 WORKERS: Final = 20
 
-STOCK: Final = {"APIFETCH_HTTP_HANDLER": "scrapy.core.downloader.handlers.http11.HTTP11DownloadHandler"}
-
 
 @pytest.mark.parametrize(
-    "handler", [pytest.param({}, id="libcurl"), pytest.param(STOCK, id="stock", marks=pytest.mark.check)]
+    "handler", [pytest.param({}, id="libcurl"), pytest.param(STOCK_HANDLER, id="stock", marks=pytest.mark.check)]
 )
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 def test_a_run_opens_no_more_connections_than_it_has_workers(

@@ -13,6 +13,7 @@ import pytest
 
 from tests.audit import audit, outcomes, refused
 from tests.gate import Gate
+from tests.harness import STOCK_HANDLER
 from tests.hostile.certificates import Signed
 from tests.scripted import HANG_UP, OK, Heard, Says, Scripted
 
@@ -170,7 +171,7 @@ def test_with_scrapys_parts_a_token_is_renewed_too(api: ApiServer, crawl: Crawl,
         settings={
             "APIFETCH_SECRET_COMMAND": issuing(tmp_path, api, 60), "SCHEDULER": "scrapy.core.scheduler.Scheduler",
             "DOWNLOADER": "scrapy.core.downloader.Downloader", "ITEM_PROCESSOR": "scrapy.pipelines.ItemPipelineManager",
-            "APIFETCH_HTTP_HANDLER": "scrapy.core.downloader.handlers.http11.HTTP11DownloadHandler",
+            **STOCK_HANDLER,
         },
     )  # fmt: skip
     audit(result, 0)

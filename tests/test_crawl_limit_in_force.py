@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import pytest
 
 from tests.audit import audit
-from tests.harness import write_list
+from tests.harness import STOCK_HANDLER, write_list
 from tests.scripted import Heard, Says, Scripted
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 TWO: Final = ["127.0.0.1", "127.0.0.2"]
 
-STOCK: Final = {"APIFETCH_HTTP_HANDLER": "scrapy.core.downloader.handlers.http11.HTTP11DownloadHandler"}
 
 MANY: Final = 50
 FEW: Final = 2
@@ -150,7 +149,7 @@ class Api:
 
 
 @pytest.mark.parametrize(
-    "handler", [pytest.param({}, id="libcurl"), pytest.param(STOCK, id="stock", marks=pytest.mark.check)]
+    "handler", [pytest.param({}, id="libcurl"), pytest.param(STOCK_HANDLER, id="stock", marks=pytest.mark.check)]
 )
 def test_the_server_never_holds_more_than_the_limit_in_force_and_no_place_leaks(
     crawl: Crawl, handler: dict[str, Any]

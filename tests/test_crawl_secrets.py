@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, quote, quote_plus
 import pytest
 
 from tests.audit import audit, outcomes, refused
+from tests.harness import STOCK_HANDLER
 
 if TYPE_CHECKING:
     from tests.harness import ApiServer, Crawl, CrawlResult
@@ -39,13 +40,10 @@ def _writings(secret: str) -> list[str]:
     return [secret, quote(secret), quote_plus(secret), quote(secret, safe=""), json.dumps(secret)[1:-1]]
 
 
-STOCK = "scrapy.core.downloader.handlers.http11.HTTP11DownloadHandler"
-
-
 @pytest.mark.parametrize(
-    "handler", [pytest.param(None, id="ours"), pytest.param(STOCK, id="Scrapy's", marks=pytest.mark.check)]
+    "handler", [pytest.param({}, id="ours"), pytest.param(STOCK_HANDLER, id="Scrapy's", marks=pytest.mark.check)]
 )
-def test_a_token_reaches_the_server_and_nothing_else(api: ApiServer, crawl: Crawl, handler: str | None) -> None:
+def test_a_token_reaches_the_server_and_nothing_else(api: ApiServer, crawl: Crawl, handler: dict[str, str]) -> None:
     """What goes wrong is told without it, too, and so is a value that is too short to be looked for."""
     paths = ["/items/1", "/missing/1", "/drop/1", "/cut/1", "/redirect?to=/items/2", "/hang/1", "/items/3?size=300000"]
     urls = [api.url(path) for path in paths]
@@ -57,7 +55,7 @@ def test_a_token_reaches_the_server_and_nothing_else(api: ApiServer, crawl: Craw
         env={"TOKEN": TOKEN, "PIN": SHORT},
         settings={
             "LOG_LEVEL": "DEBUG", "RETRY_TIMES": 0, "DOWNLOAD_TIMEOUT": 6, "DOWNLOAD_MAXSIZE": 200_000,
-            "APIFETCH_HTTP_HANDLER": handler,
+            **handler,
         },
     )  # fmt: skip
     audit(result, 4)

@@ -13,7 +13,7 @@ from scrapy.settings import default_settings
 
 import crawler.settings
 from tests.audit import audit, outcomes
-from tests.harness import write_list
+from tests.harness import STOCK_HANDLER, write_list
 
 if TYPE_CHECKING:
     from tests.harness import ApiServer, Crawl
@@ -26,7 +26,7 @@ NAMES: Final = (
 
 SEAMS: Final[dict[str, dict[str, Any]]] = {
     **{name: {name: getattr(default_settings, name)} for name in NAMES},
-    "APIFETCH_HTTP_HANDLER": {"APIFETCH_HTTP_HANDLER": "scrapy.core.downloader.handlers.http11.HTTP11DownloadHandler"},
+    "APIFETCH_HTTP_HANDLER": STOCK_HANDLER,
     "SPIDER_MIDDLEWARES": {"SPIDER_MIDDLEWARES_BASE": default_settings.SPIDER_MIDDLEWARES_BASE},
     # The one that counts attempts stays; decoding, redirects and all else are Scrapy's.
     "DOWNLOADER_MIDDLEWARES": {

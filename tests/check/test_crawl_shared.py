@@ -13,7 +13,7 @@ from crawler.exceptions import ArgumentError
 from tests.harness import write_list
 from tests.proofs import shared_rate
 from tests.proofs.shared_list import Trial, run_trial
-from tests.redis_server import RedisServer, needs_redis
+from tests.redis_server import STREAM, RedisServer, needs_redis
 from tests.scripted import OK, Heard, Says, Scripted
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.check, needs_redis, pytest.mark.timeout(600)]  # many commands, on a busy machine
 
-STREAM = "apifetch:{items}:stream"
 RESTING, SERVED = 400, 60
 
 

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.harness import write_list
-from tests.redis_server import RedisServer, needs_redis
+from tests.redis_server import STREAM, RedisServer, needs_redis
 
 if TYPE_CHECKING:
     from tests.harness import ApiServer, Crawl, CrawlResult
 
 pytestmark = [pytest.mark.check, needs_redis, pytest.mark.timeout(600)]
 
-STREAM = "apifetch:{items}:stream"
 LINES = 200
 
 

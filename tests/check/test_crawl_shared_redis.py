@@ -13,7 +13,7 @@ from crawler.sources import SharedAddress
 from tests.far import Far
 from tests.harness import write_list
 from tests.hostile.certificates import Signed
-from tests.redis_server import RedisServer, needs_redis
+from tests.redis_server import STREAM, RedisServer, needs_redis
 from tests.scripted import Says, Scripted
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.check, needs_redis, pytest.mark.timeout(600)]
 
-STREAM = "apifetch:{items}:stream"
 SECRET = "p@ss/word:hush-hush"
 USER = "~apifetch:* +@stream +@hash +@set +@sortedset +@string +@scripting +@connection +time +info"
 """What docs/shared-list.md says that a user needs."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from tests.audit import audit
-from tests.harness import Crawl
+from tests.harness import STOCK_HANDLER, Crawl
 from tests.hostile.stock import ENDLESS, RACES, STOCK, can_try
 from tests.hostile.table import BEHAVIOURS
 from tests.hostile.trial import HostileProcess, Trial, marked, try_out
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.check, pytest.mark.xdist_group("hostile")]
 
-HANDLER: Final = {"APIFETCH_HTTP_HANDLER": "scrapy.core.downloader.handlers.http11.HTTP11DownloadHandler"}
 TRIED: Final = [behaviour for behaviour in BEHAVIOURS if can_try(behaviour)]
 
 
@@ -36,7 +35,7 @@ def with_stock_handler(hermetic: None, tmp_path_factory: pytest.TempPathFactory)
     crawl = Crawl(tmp_path_factory.mktemp("stock"))
     with HostileProcess() as server:
         # Twisted trusts whom OpenSSL trusts.
-        yield try_out(crawl, server, TRIED, HANDLER, env={"SSL_CERT_FILE": server.ca_file})
+        yield try_out(crawl, server, TRIED, STOCK_HANDLER, env={"SSL_CERT_FILE": server.ca_file})
     crawl.close()
 
 

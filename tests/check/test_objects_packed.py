@@ -13,6 +13,7 @@ import duckdb
 from crawler.items import Shard
 from crawler.store.parts import Spot, unpack
 from tests.check.test_objects import items
+from tests.prefix import count, wait_for_the_writer
 from tests.weed import needs_store
 
 if TYPE_CHECKING:
@@ -100,13 +101,13 @@ def test_what_is_not_in_the_store_is_not_acknowledged_and_a_kill_loses_nothing(
     running: Running = prefix.fetch(lines, workers=4, wait=False, settings=often, **PACK)
     running.wait_for(lambda: sum(api.seen("/items/").values()) > 300)
     running.kill()  # its writer hears of that, puts what has come as a part, and ends
-    wait_for_the_writer(prefix)
+    wait_for_writer_here(prefix)
     kept = done_here(prefix)
     assert kept > 200
     running = prefix.fetch(lines, workers=4, wait=False, settings=often, **PACK)
     running.wait_for(lambda: sum(api.seen("/items/").values()) > 700)
     running.kill()
-    wait_for_the_writer(prefix)
+    wait_for_writer_here(prefix)
     assert done_here(prefix) > kept
     prefix.let_the_lease_run_out()
     copied = prefix.copied()
@@ -131,12 +132,8 @@ def test_parts_of_a_list_have_packs_of_their_own(api: ApiServer, prefix: Prefix,
 
 
 def done_here(prefix: Prefix) -> int:
-    from tests.prefix import count  # noqa: PLC0415  # needs obstore
-
     return count(prefix.machine("here"))
 
 
-def wait_for_the_writer(prefix: Prefix) -> None:
-    from tests.prefix import wait_for_the_writer  # noqa: PLC0415
-
+def wait_for_writer_here(prefix: Prefix) -> None:
     wait_for_the_writer(prefix.machine("here").out)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from crawler.items import WHOLE, Shard
 from tests.check.test_objects import BESIDE, items
 from tests.harness import write_list
+from tests.prefix import wait_for_the_writer
 from tests.weed import needs_store
 
 if TYPE_CHECKING:
@@ -117,8 +118,6 @@ def test_a_part_whose_machine_is_lost_goes_on_elsewhere_from_its_copied_ledger(
 
 def wait_for_part(output: Output, shard: Shard) -> None:
     """Return when the writer of a part that was killed has ended."""
-    from tests.prefix import wait_for_the_writer  # noqa: PLC0415  # needs obstore
-
     wait_for_the_writer(output.out / shard.file("ledger.lock"))
 
 

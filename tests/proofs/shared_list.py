@@ -20,12 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tests.harness import ApiServer, Crawl, write_list
-from tests.redis_server import RedisServer
+from tests.redis_server import STREAM, RedisServer
 
 if TYPE_CHECKING:
     from tests.harness import Running
-
-STREAM: Final = "apifetch:{items}:stream"
 
 POLL_S: Final = 0.02
 
