@@ -25,25 +25,26 @@ class Plain(scrapy.Spider):
     name = "plain"
 
     async def start(self):
+        origins = self.origins.split()
         for n in range(int(self.lines)):
-            yield scrapy.Request(f"{self.origin}/{n % int(self.paths)}")
+            yield scrapy.Request(f"{origins[n % len(origins)]}/{n % int(self.paths)}")
 
     def parse(self, response):
         yield {"path": response.url, "status": response.status}
 """
 
 
-def start(crawl: Crawl, origin: str, *, lines: int, paths: int, **settings: object) -> Running:
+def start(crawl: Crawl, *origins: str, lines: int, paths: int, **settings: object) -> Running:
     (crawl.cwd / "their_settings.py").write_text(SETTINGS)
     (crawl.cwd / "their_spiders.py").write_text(SPIDER)
     return crawl.start(
         spider="plain", settings_module="their_settings", options=["-O", "items.jsonl"], settings=settings,
-        origin=origin, lines=lines, paths=paths,
+        origins=" ".join(origins), lines=lines, paths=paths,
     )  # fmt: skip
 
 
-def run(crawl: Crawl, origin: str, **how: Any) -> CrawlResult:
-    return start(crawl, origin, **how).wait()
+def run(crawl: Crawl, *origins: str, **how: Any) -> CrawlResult:
+    return start(crawl, *origins, **how).wait()
 
 
 def test_a_plain_spider_keeps_to_retry_after_and_gets_every_answer(crawl: Crawl) -> None:
@@ -79,11 +80,12 @@ def test_a_rate_holds_for_a_plain_spider_too(crawl: Crawl) -> None:
 
 
 def test_a_rate_is_one_for_all_crawls_of_the_machine_unless_one_is_to_be_by_itself(crawl: Crawl) -> None:
-    """A day's calls that one has used up are used up for the next."""
-    with Scripted(lambda _: OK) as server:
-        run(crawl, server.origins[0], lines=4, paths=4, APIFETCH_RATE="4/d")
-        other = start(crawl, server.origins[0], lines=2, paths=2, APIFETCH_RATE="4/d")
-        other.wait_for(lambda: "Spider opened" in other.stderr)
-        run(crawl, server.origins[0], lines=3, paths=3, APIFETCH_RATE="4/d", APIFETCH_SHARED_RATE="off")
-        assert len(server.heard) == 4 + 3
+    """A day's calls that one has used up are used up for the next, which goes on with what is of another host."""
+    with Scripted(lambda _: OK, addresses=("127.0.0.1", "127.0.0.2")) as server:
+        used_up, free = server.origins
+        run(crawl, used_up, lines=4, paths=4, APIFETCH_RATE="4/d")
+        other = start(crawl, used_up, free, lines=2, paths=2, APIFETCH_RATE="4/d", CONCURRENT_REQUESTS=1)
+        other.wait_for(lambda: server.times("/1") == 2)  # one at a time: what came before it did not go
         other.kill()
+        run(crawl, used_up, lines=3, paths=3, APIFETCH_RATE="4/d", APIFETCH_SHARED_RATE="off")
+        assert Counter(heard.host for heard in server.heard) == {"127.0.0.1": 4 + 3, "127.0.0.2": 1}
