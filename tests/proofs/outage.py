@@ -54,7 +54,8 @@ BY_THE_WAY: Final = 30
 
 WAYS: Final = ("503", "hangs-up", "silent", "refuses")
 
-HEADING: Final = ("15 s of 503", "lines", "ok", "error pages saved as data", "given up", "calls meanwhile")
+HEADING: Final = ("lines", "ok", "error pages saved as data", "given up", "calls meanwhile")
+"""Of a table, after how long it lasted."""
 
 
 @dataclass(slots=True)
@@ -195,7 +196,7 @@ def main() -> int:
             note = "" if found.is_kept or not who.is_ours else " NOT KEPT"
             print(f"{found.text()}; load {os.getloadavg()[0]:.1f}{note}", flush=True)
     if options.peers:
-        print("", table(HEADING, rows), "", sep="\n")
+        print("", table((f"{options.seconds:g} s of 503", *HEADING), rows), "", sep="\n")
     print(f"{'kept' if is_kept else 'NOT KEPT'}: all ok, at most a call a second, full speed within {BACK_S:g} s")
     return 0 if is_kept else 1
 
