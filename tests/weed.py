@@ -36,6 +36,11 @@ PORTS: Final = (
 )  # fmt: skip
 UP_S: Final = 60.0
 
+TRIES: Final = 5  # somebody else may take a port that was free a moment ago
+TAKEN: Final = "address already in use"
+LISTENS: Final = "Start Seaweed S3 API Server"
+"""What its log says once it has the port by which it is asked: until then another store may answer there."""
+
 
 def names_of(client: Client) -> set[str]:
     """The objects below a client's prefix."""
@@ -51,37 +56,53 @@ class Weed:
         assert WEED is not None
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        ports = dict(zip(PORTS, _free_ports(len(PORTS)), strict=True))
-        self._command = [
-            WEED, "-logtostderr=true", "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3",
-            "-volume.max=20", "-master.volumeSizeLimitMB=64", "-s3.port.iceberg=0", "-s3.port.lance=0",
-            *(f"-{name}={port}" for name, port in ports.items()),
-        ]  # fmt: skip
-        self.endpoint = f"http://127.0.0.1:{ports['s3.port']}"
-        self.environment = {
-            **KEYS, "AWS_ENDPOINT_URL": self.endpoint, "AWS_ALLOW_HTTP": "true", "AWS_REGION": "us-east-1",
-        }  # fmt: skip
+        self._ports: dict[str, int] = {}
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        self.start()
-        return self
+        for _ in range(TRIES):
+            self._ports = dict(zip(PORTS, _free_ports(len(PORTS)), strict=True))
+            if self._starts():
+                return self
+        raise AssertionError(f"no {len(PORTS)} ports that stay free")
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self._ports['s3.port']}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**KEYS, "AWS_ENDPOINT_URL": self.endpoint, "AWS_ALLOW_HTTP": "true", "AWS_REGION": "us-east-1"}
 
     def __exit__(self, *_: object) -> None:
         self.stop()
 
     def start(self) -> None:
-        """Return when it takes objects."""
-        with (self._folder / "weed.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command, stdout=log, stderr=log, env={"PATH": "/usr/bin:/bin", **KEYS}
-            )
+        """Have it back on its ports; return when it takes objects."""
+        if not self._starts():
+            raise AssertionError("the store does not come back: somebody has its ports")
+
+    def _starts(self) -> bool:
+        """Whether it takes objects; not when somebody else has one of its ports."""
+        assert WEED is not None
+        command = [
+            WEED, "-logtostderr=true", "server", f"-dir={self._folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3",
+            "-volume.max=20", "-master.volumeSizeLimitMB=64", "-s3.port.iceberg=0", "-s3.port.lance=0",
+            *(f"-{name}={port}" for name, port in self._ports.items()),
+        ]  # fmt: skip
+        path = self._folder / "weed.log"
+        with path.open("wb") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, env={"PATH": "/usr/bin:/bin", **KEYS})
         deadline_s = time.monotonic() + UP_S
-        while not self._takes_objects():
+        while LISTENS not in path.read_text(errors="replace") or not self._takes_objects():
             if self._process.poll() is not None or time.monotonic() > deadline_s:
-                text = (self._folder / "weed.log").read_text(errors="replace")
+                self.stop()
+                text = path.read_text(errors="replace")
+                if TAKEN in text:
+                    return False
                 raise AssertionError(f"the store does not come up:\n{text[-3000:]}")
             time.sleep(0.1)  # it tells nobody when it is ready
+        return True
 
     def stop(self) -> None:
         if self._process is not None:
