@@ -151,6 +151,15 @@ def test_an_orphan_is_found_wherever_it_lies(tmp_path: Path, levels: int) -> Non
     assert kinds(out) == []
 
 
+def test_folders_that_no_run_makes_are_told(tmp_path: Path) -> None:
+    out = run(tmp_path)
+    with closing(sqlite3.connect(out / "ledger.sqlite")) as db:
+        db.execute("update about set value = json_set(value, '$.APIFETCH_FOLDER_LEVELS', 'x') where name = 'identity'")
+        db.commit()
+    with pytest.raises(StoreError, match="files in 'x' levels of folders, which are 0, 1 or 2"):
+        findings(out)
+
+
 def test_a_folder_of_all_files_is_gone_through_without_holding_their_names(tmp_path: Path) -> None:
     (tmp_path / "responses").mkdir()
     for n in range(2000):

@@ -6,9 +6,11 @@ import csv
 import hashlib
 import io
 import json
+import sqlite3
 import subprocess
 import sys
 from base64 import b64decode
+from contextlib import closing
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,7 @@ import pandas as pd
 import pytest
 from warcio.archiveiterator import ArchiveIterator
 
-from crawler.exceptions import ArgumentError, BodyError
+from crawler.exceptions import ArgumentError, BodyError, StoreError
 from crawler.export import Export, Options, find_format
 from crawler.export.columns import MOST_OF_THE_LIST
 from crawler.export.csv import defused
@@ -292,3 +294,22 @@ def test_answers_are_read_by_the_order_of_the_list(tmp_path: Path) -> None:
         lines = [record["line"] for record in opened.records()]
         assert lines == sorted(lines)
         assert opened.count() == len(lines) == len(ANSWERS) + 2
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("update about set value = 'no JSON' where name = 'identity'", "what the directory was begun with is no JSON"),
+        ("update about set value = '[1]' where name = 'identity'", "what the directory was begun with is no JSON obj"),
+        ("update calls set headers = '{' where line = 1", r"the row of http://api.test/1 is damaged \(headers: "),
+        ("update calls set uuid = 'text' where line = 1", r"the row of http://api.test/1 is damaged \(uuid: "),
+        ("update calls set sha256 = 5 where line = 1", r"the row of http://api.test/1 is damaged \(sha256: "),
+    ],
+)
+def test_a_ledger_that_no_run_wrote_so_is_told_in_a_line(tmp_path: Path, change: str, says: str) -> None:
+    out = run(tmp_path)
+    with closing(sqlite3.connect(out / "ledger.sqlite")) as db:
+        db.execute(change)
+        db.commit()
+    with pytest.raises(StoreError, match=says):
+        export(out, "x.jsonl")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from crawler.exceptions import StoreError
 from crawler.report import page_of
 from crawler.report.curl import curl_command
 from crawler.report.curve import POINTS, curve
@@ -25,6 +26,7 @@ from crawler.report.shown import Shown, choose, curve_of
 from crawler.secrets import only_names
 from crawler.store.schema import tables_sql
 from tests.harness import ROOT, ApiServer, Crawl
+from tests.stored import drive, make_plan
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -233,8 +235,6 @@ def test_a_long_run_is_a_small_page(big: Path) -> None:
 
 
 def test_a_ledger_that_takes_too_long_is_given_up(big: Path) -> None:
-    from crawler.exceptions import StoreError  # noqa: PLC0415
-
     with pytest.raises(StoreError, match=r"longer than -1 s"):
         page_of(big, limit_s=-1)
 
@@ -317,6 +317,30 @@ def test_parts_that_never_ran_or_are_not_complete_are_named(tmp_path: Path) -> N
         "  part 6/6 has not begun",
         "  part 1/8, of an earlier number, has records that no part has taken over yet",
     ]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("update runs set summary = '{'", "summary of run 1 is no JSON object: '{'"),
+        ("update runs set arguments = '5'", "arguments of run 1 is no JSON object: '5'"),
+    ],
+)
+def test_a_run_that_was_not_written_so_is_told_in_a_line(tmp_path: Path, change: str, says: str) -> None:
+    drive(make_plan(tmp_path, ["a"]))
+    with closing(sqlite3.connect(tmp_path / "out/ledger.sqlite")) as db:
+        db.execute(change)
+        db.commit()
+    with pytest.raises(StoreError, match=says):
+        page_of(tmp_path / "out")
+
+
+def test_an_outcome_that_is_none_of_ours_is_shown_as_it_is(tmp_path: Path) -> None:
+    drive(make_plan(tmp_path, ["a"]))
+    with closing(sqlite3.connect(tmp_path / "out/ledger.sqlite")) as db:
+        db.execute("update calls set outcome = 'strange', error = ''")
+        db.commit()
+    assert "strange" in Elements(page_of(tmp_path / "out")).text
 
 
 # Parts of a list, as one

@@ -18,7 +18,7 @@ from crawler.checking.findings import Finding, Kind
 from crawler.checking.packed import RowRange, check_parts, check_ranges, row_ranges
 from crawler.checking.unit import Checked, Unit, check_batch, prefixes, strays
 from crawler.store.objects.address import store_of
-from crawler.store.reading import identity, open_ledger
+from crawler.store.reading import identity, levels_of, open_ledger
 from crawler.store.stores import open_tree
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Check:
             self.progress.total = db.execute("SELECT count(*) FROM calls WHERE uuid8 IS NOT NULL").fetchone()[0]
             problems = [text for (text,) in db.execute("PRAGMA integrity_check") if text != "ok"]
             ranges = row_ranges(self.out, db) if "pack" in known else None
-        raw, levels = known.get("save") == "raw", int(known.get("APIFETCH_FOLDER_LEVELS", 1))
+        raw, levels = known.get("save") == "raw", levels_of(known)
         for text in problems:
             yield self._count(Finding(Kind.LEDGER, None, text))
         if ranges is not None:

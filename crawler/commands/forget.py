@@ -67,12 +67,12 @@ def _forget(out: str, local: str, uuids: list[bytes]) -> int:
     from crawler.store.forgetting import RETOLD, forget  # noqa: PLC0415
     from crawler.store.ledger import Ledger  # noqa: PLC0415
     from crawler.store.outputs import held, refuse_packs  # noqa: PLC0415
-    from crawler.store.reading import identity, open_ledger  # noqa: PLC0415
+    from crawler.store.reading import identity, levels_of, open_ledger  # noqa: PLC0415
 
     with held(out, local) as hold:
         refuse_packs(hold.place.directory, "forgotten")
         with open_ledger(hold.place.directory) as db:
-            levels = int(identity(db).get("APIFETCH_FOLDER_LEVELS", 1))
+            levels = levels_of(identity(db))
         with closing(Ledger(hold.place.directory, durable=True)) as ledger:
             done = forget(hold.place, ledger, uuids, levels=levels)
         for name in RETOLD:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from heapq import nlargest
 from typing import TYPE_CHECKING, Any, Final
 
-from crawler.items import NOT_A_CALL, Outcome
+from crawler.items import NOT_A_CALL
 from crawler.report.curl import curl_command
 from crawler.report.shown import choose, curve_of, latest
 
@@ -166,7 +166,7 @@ def _host_sums(db: sqlite3.Connection, statuses: Counter[int]) -> Iterator[HostS
         each.bytes += size or 0
         each.elapsed_ms += elapsed_ms or 0
         each.timed += timed
-        if status is not None and Outcome(outcome) not in NOT_A_CALL:
+        if status is not None and outcome not in NOT_A_CALL:
             statuses[status] += count
     if each is not None:
         yield each

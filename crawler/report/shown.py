@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from crawler.meter import Limit, why_of_all
 from crawler.report.curve import Curve, curve
+from crawler.store.reading import object_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -135,10 +136,10 @@ def latest(db: sqlite3.Connection, count: int) -> list[dict[str, Any]]:
 
 
 def as_row(row: tuple[Any, ...]) -> dict[str, Any]:
-    """A row of `runs` by the names of its columns, JSON read."""
+    """A row of `runs` by the names of its columns, JSON read. Raises StoreError for one that no run wrote so."""
     known = dict(zip(_RUN.split(", "), row, strict=True))
     for name in ("arguments", "versions", "summary"):
-        known[name] = json.loads(known[name]) if known[name] else {}
+        known[name] = object_of(known[name], f"{name} of run {known['id']}")
     return known
 
 

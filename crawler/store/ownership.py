@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from crawler.exceptions import OtherListError, StoreError
 from crawler.sources import SHAPING
+from crawler.store.reading import object_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -44,7 +45,7 @@ def name_owner(ledger: Ledger, text: str) -> None:
 
 def _identity(ledger: Ledger) -> dict[str, str | None]:
     found = ledger.query("SELECT value FROM about WHERE name = 'identity'")
-    return json.loads(found[0][0]) if found else {}
+    return object_of(found[0][0] if found else None, "whose output this is")
 
 
 def introduce(ledger: Ledger, others: Iterable[Path]) -> None:

@@ -25,7 +25,7 @@ from crawler.store.objects.address import store_of
 from crawler.store.stores import open_reader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from crawler.items import Shard
@@ -203,27 +203,51 @@ def identity(db: sqlite3.Connection) -> dict[str, str]:
     An argument that said nothing is not there.
     """
     found = db.execute("SELECT value FROM about WHERE name = 'identity'").fetchone()
-    known: dict[str, str | None] = json.loads(found[0]) if found else {}
+    known = object_of(found[0] if found else None, "what the directory was begun with")
     return {name: value for name, value in known.items() if value is not None}
+
+
+def levels_of(known: Mapping[str, str]) -> int:
+    """In how many levels of folders the files lie. known: as `identity` gives it. Raises StoreError."""
+    said = known.get("APIFETCH_FOLDER_LEVELS", "1")
+    if said not in {"0", "1", "2"}:
+        raise StoreError(f"the ledger is damaged: it has files in {said!r} levels of folders, which are 0, 1 or 2")
+    return int(said)
 
 
 def last_arguments(db: sqlite3.Connection) -> dict[str, Any]:
     """What the latest run was told, as summary.json shows it; keys are stars."""
     found = db.execute("SELECT arguments FROM runs ORDER BY id DESC LIMIT 1").fetchone()
-    told: dict[str, Any] = json.loads(found[0]) if found else {}
-    return told
+    return object_of(found[0] if found else None, "the arguments of the latest run")
+
+
+def object_of(text: object, what: str) -> dict[str, Any]:
+    """JSON as a run wrote it into a ledger; empty for None. what: it is, for people. Raises StoreError."""
+    try:
+        found = {} if text is None else json.loads(str(text))
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise StoreError(f"the ledger is damaged: {what} is no JSON object: {text!r:.100}")
+    return found
 
 
 def _record(row: tuple[Any, ...]) -> dict[str, Any]:
+    """Raises StoreError for one that no run wrote so."""
     record = dict(zip(COLUMNS, row, strict=True))
-    for name in _NAMES:
-        if record[name] is not None:
-            record[name] = uuid_text(record[name])
-    for name in _DIGESTS:
-        if record[name] is not None:
-            record[name] = record[name].hex()
-    for name in ("headers", "meta"):
-        record[name] = json.loads(record[name]) if record[name] else {}
+    try:
+        for name in _NAMES:
+            if record[name] is not None:
+                record[name] = uuid_text(record[name])
+        for name in _DIGESTS:
+            if record[name] is not None:
+                record[name] = record[name].hex()
+        for name in ("headers", "meta"):
+            record[name] = json.loads(record[name]) if record[name] else {}
+    except (AttributeError, TypeError, ValueError) as exc:
+        raise StoreError(
+            f"the row of {record['url']} is damaged ({name}: {exc}): scrapy verify finds the others"
+        ) from exc
     return record
 
 
