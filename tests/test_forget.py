@@ -125,5 +125,8 @@ def test_a_file_with_a_line_that_is_no_uuid_is_refused(tmp_path: Path) -> None:
     path.write_text(f"{uuid_text(entry('a').uuid)}\nall of them\n")
     with pytest.raises(ArgumentError, match=r"expected a uuid in line 2, not 'all of them'"):
         read_uuids(str(path))
-    with pytest.raises(ArgumentError, match="No such file"):
+    with pytest.raises(ArgumentError, match=r"a uuid a line \(No such file or directory\)$"):
         read_uuids(str(tmp_path / "nowhere"))
+    path.write_bytes(b"\xff")
+    with pytest.raises(ArgumentError, match=r"\(it is no UTF-8\)$"):
+        read_uuids(str(path))

@@ -51,7 +51,8 @@ def read_uuids(name: str) -> list[bytes]:
     try:
         text = sys.stdin.read() if name == "-" else Path(name).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as exc:
-        raise ArgumentError("--uuids", name, f"a file with a uuid a line ({exc})") from exc
+        why = exc.strerror if isinstance(exc, OSError) else "it is no UTF-8"
+        raise ArgumentError("--uuids", name, f"a file with a uuid a line ({why})") from exc
     uuids = []
     for number, line in enumerate(text.splitlines(), 1):
         if word := line.strip():
