@@ -301,7 +301,7 @@ def test_a_part_is_there_before_its_rows_and_one_without_rows_is_removed(client:
         assert [name.partition("/")[0] for name in sorted(parts)] == ["errors", "responses"]
         with ledger.transaction():
             store.enter()
-        reader = ObjectPartReader(tmp_path, client)
+        reader = ObjectPartReader(client)
         assert [reader.read(place or "") for place in locations[:-1]] == [body.data for body in bodies]
         store.put(bodies)  # and killed before the commit
         store.barrier()
@@ -321,10 +321,10 @@ def test_a_part_that_was_cut_is_told(client: Client, tmp_path: Path, cut: int) -
     part = place.partition("#")[0]
     client.put(part, (client.get(part) or (b"", ""))[0][:cut])
     with pytest.raises(BodyError, match=rf"^{URL}/{part} ends before byte"):
-        ObjectPartReader(tmp_path, client).read(place)
+        ObjectPartReader(client).read(place)
     client.remove(part)
     with pytest.raises(BodyError, match="no such object"):
-        ObjectPartReader(tmp_path, client).read(place)
+        ObjectPartReader(client).read(place)
 
 
 def lines_of(client: Client, folder: Path, sizes: Iterable[int]) -> tuple[list[bytes], list[str]]:
@@ -343,14 +343,14 @@ def test_frames_are_asked_for_ahead_and_their_lines_come_in_order(
     """None is answered before as many are asked for as may be on their way."""
     lines, places = lines_of(client, tmp_path, [FRAME_BYTES - 100, 10] * FRAMES_AHEAD)
     asked = counted_gets(client, monkeypatch, threading.Barrier(FRAMES_AHEAD, timeout=PATIENCE_S))
-    assert list(ObjectPartReader(tmp_path, client).read_all(places)) == lines
+    assert list(ObjectPartReader(client).read_all(places)) == lines
     assert len(asked) == len(set(asked)) == FRAMES_AHEAD
 
 
 def test_no_more_lines_are_looked_at_ahead_than_memory_has_room_for(client: Client, tmp_path: Path) -> None:
     lines, places = lines_of(client, tmp_path, [1] * (LINES_AHEAD + 10))
     drawn = iter(places)
-    found = ObjectPartReader(tmp_path, client).read_all(drawn)
+    found = ObjectPartReader(client).read_all(drawn)
     assert next(found) == lines[0]
     assert next(drawn) == places[LINES_AHEAD]
 
@@ -364,13 +364,13 @@ def test_a_frame_that_is_gone_is_asked_for_once_whatever_the_number_of_its_lines
     assert kept is not None
     client.put(part, kept[0][:-1])  # the last frame is cut
     asked = counted_gets(client, monkeypatch)
-    *whole, cut = ObjectPartReader(tmp_path, client).read_all(["nowhere", *places])
+    *whole, cut = ObjectPartReader(client).read_all(["nowhere", *places])
     assert isinstance(whole[0], BodyError)
     assert whole[1:] == lines[:-1]
     assert isinstance(cut, BodyError)
     client.remove(part)
     asked.clear()
-    assert all(isinstance(found, BodyError) for found in ObjectPartReader(tmp_path, client).read_all(places))
+    assert all(isinstance(found, BodyError) for found in ObjectPartReader(client).read_all(places))
     assert len(asked) == 2
 
 
@@ -379,8 +379,8 @@ def test_the_sizes_of_all_parts_come_with_their_names(client: Client, tmp_path: 
     part = places[0].partition("#")[0]
     there = client.get(part)
     assert there is not None
-    assert list(ObjectPartReader(tmp_path, client).sizes("responses")) == [(part, len(there[0]))]
-    assert list(ObjectPartReader(tmp_path, client).sizes("errors")) == []
+    assert list(ObjectPartReader(client).sizes("responses")) == [(part, len(there[0]))]
+    assert list(ObjectPartReader(client).sizes("errors")) == []
 
 
 def counted_gets(

@@ -68,5 +68,5 @@ def open_parts(out: Path) -> PartReader:
     if (mark := mark_of(out)) is not None:
         from crawler.store.objects.packs import ObjectPartReader  # noqa: PLC0415  # for those who have obstore
 
-        return ObjectPartReader.open(out, mark)
+        return ObjectPartReader.open(mark)
     return PartReader(out)

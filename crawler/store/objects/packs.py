@@ -12,6 +12,7 @@ import secrets
 import time
 from collections import deque
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from crawler.exceptions import BodyError, StoreError
@@ -24,7 +25,6 @@ from crawler.store.parts import ENDING, PartReader, Spot, framed, locations, pac
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from concurrent.futures import Future
-    from pathlib import Path
 
     from crawler.items import Shard
     from crawler.store.bodies import Body
@@ -100,18 +100,18 @@ class ObjectPacks(Putting):
 
 
 class ObjectPartReader(PartReader):
-    """The parts below one prefix (a `Reader`). out: the working directory."""
+    """The parts below one prefix (a `Reader`)."""
 
-    def __init__(self, out: Path, client: Client) -> None:
-        super().__init__(out, client.url)
+    def __init__(self, client: Client) -> None:
+        super().__init__(Path(), client.url)  # no file of this machine is read
         self._client = client
         self._asked: dict[tuple[str, int, int], Future[bytes]] = {}  # frames that are on their way
         self._broken: dict[tuple[str, int, int], str] = {}  # why frames cannot be read, which nobody asks for again
 
     @classmethod
-    def open(cls, out: Path, mark: Mark) -> Self:
+    def open(cls, mark: Mark) -> Self:
         """Raises ArgumentError, StoreError."""
-        return cls(out, Client(mark.url, patience_s=mark.patience_s))
+        return cls(Client(mark.url, patience_s=mark.patience_s))
 
     def read_all(self, locations: Iterable[str]) -> Iterator[bytes | BodyError]:
         """Frames are got ahead, packed, while their predecessors are read."""
