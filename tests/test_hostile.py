@@ -13,7 +13,7 @@ from tests.harness import Crawl
 from tests.hostile.behaviour import MAX_BYTES
 from tests.hostile.page import hostile_page
 from tests.hostile.table import BEHAVIOURS, GROUPS
-from tests.hostile.trial import HostileProcess, Trial, marked, try_out
+from tests.hostile.trial import PATIENCE_S, HostileProcess, Trial, marked, try_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,6 +51,16 @@ def test_a_misbehaving_server_costs_one_record_with_the_right_outcome(trial: Tri
 def test_the_run_ends_as_any_other_with_failures_does(trial: Trial) -> None:
     summary = audit(trial.result, 4)
     assert summary["equation"]["lines"] == len(BEHAVIOURS)
+
+
+def test_what_has_begun_and_stalls_ends_long_before_its_timeout(server: HostileProcess, tmp_path: Path) -> None:
+    """Beside calls that are fine."""
+    stalls = [each for each in BEHAVIOURS if "stall" in each.name and each.name != "stall-in-status-line"]
+    fine = [each for each in BEHAVIOURS if each.outcome is Outcome.OK]
+    trial = try_out(Crawl(tmp_path), server, [*stalls, *fine], {"APIFETCH_STALL_S": 2}, timeout_s=PATIENCE_S)
+    errors = [trial.rows[each.name][0]["error"] for each in stalls]
+    assert len(errors) == 8
+    assert all(error.endswith("stalled for 2 seconds") for error in errors), errors
 
 
 def test_memory_stays_within_what_large_bodies_may_take(trial: Trial, server: HostileProcess, tmp_path: Path) -> None:

@@ -15,11 +15,8 @@ if TYPE_CHECKING:
     from crawler.items import Outcome
     from tests.hostile.peer import Peer
 
-TIMEOUT_S: Final = 8.0
-"""DOWNLOAD_TIMEOUT of the crawls: what hangs hangs longer, what is only slow is done in a fifth of it."""
-
-STALL_S: Final = 4.0
-"""APIFETCH_STALL_S of the crawls."""
+TIMEOUT_S: Final = 4.0
+"""Of the calls that are to end by their timeout: what hangs hangs longer."""
 
 PAUSE_S: Final = 1.0
 """So that the client has read what was sent before the end, even on a busy machine: the place is what counts, not the
@@ -29,7 +26,7 @@ MAX_BYTES: Final = 2 * 1024 * 1024
 """DOWNLOAD_MAXSIZE of the crawls."""
 
 WORKERS: Final = 50
-"""Enough that the behaviours that only end by timeout, 30 at 8 s, wait beside each other."""
+"""Enough that the behaviours that only end by timeout, 24 at 4 s, wait beside each other."""
 
 BODY: Final = b'{"whole": true}'
 
