@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sqlite3
 from contextlib import closing
+from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
 import crawler
 from crawler.items import Shard
 from crawler.store.place import Place
-from tests.harness import Output, write_list
+from tests.harness import ROOT, Output, write_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -95,3 +97,26 @@ def test_a_part_from_python_has_its_own_sum(api: ApiServer, crawl: Crawl) -> Non
     assert (done.exit_code, done.left) == (0, 0)
     assert 0 < done.ok < 9
     assert done.summary["equation"]["elsewhere"] == 9 - done.ok
+
+
+def pod() -> list[str]:
+    """The shell of a Kubernetes Pod, which runs the command that follows."""
+    manifest = (ROOT / "deploy" / "kubernetes-job.yaml").read_text()
+    script = dedent(manifest.partition("            - |\n")[2].partition("          env:")[0])
+    script, places = re.subn(r"scrapy crawl apifetch( -a [^ ]+)+ &", '"$@" &', script)
+    assert places == 1
+    return ["sh", "-c", script.replace("export ", ": "), "sh"]
+
+
+def test_a_pod_that_is_told_to_stop_stops_its_part_in_good_order(api: ApiServer, crawl: Crawl) -> None:
+    """The signal comes to the shell alone."""
+    running = crawl([api.url("/hang/1")], within=pod(), wait=False, settings={"APIFETCH_DRAIN_S": 0.1})
+    running.wait_for(lambda: api.stats()["requests"])
+    running.signal(signal.SIGTERM)
+    done = running.wait()
+    assert (done.returncode, done.summary["stop_reason"]) == (75, "shutdown")
+
+
+def test_a_pod_whose_lines_failed_is_done(api: ApiServer, crawl: Crawl) -> None:
+    done = crawl([api.url("/status/404"), "no url"], within=pod())
+    assert (done.returncode, done.summary["exit_code"]) == (0, 8)
