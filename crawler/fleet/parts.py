@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from crawler.fleet.engine import Part
 
+_SETTINGS: Final = {**SHARED, "rate": "APIFETCH_RATE", "redo": "APIFETCH_REDO", "out": "APIFETCH_OUT"}
+"""By the name of an argument: what else may say it."""
+
 
 def parts_of(whole: Part, values: Mapping[str, Any], count: int) -> list[Part]:
     """Give *count* parts, more than one. values: of all settings, typed. Raises ArgumentError for what has no parts."""
@@ -41,9 +44,6 @@ def gathering(whole: Part) -> Part:
     """Give the run that brings complete parts together: it takes their records over, and has no call to make."""
     alike = _alike(whole, "redo")  # each part has done that
     return replace(alike, arguments={**alike.arguments, "redo": "none"})
-
-
-_SETTINGS: Final = {**SHARED, "rate": "APIFETCH_RATE", "redo": "APIFETCH_REDO", "out": "APIFETCH_OUT"}
 
 
 def _alike(whole: Part, *names: str) -> Part:
