@@ -15,7 +15,7 @@ from crawler.store import process
 from crawler.store.commit import Committer
 from crawler.store.files import Durability, Files
 from crawler.store.ledger import Ledger
-from crawler.store.messages import About, Answer, Call, Committed, Failed, Frames, Put, Sent, frame
+from crawler.store.messages import About, Answer, Committed, Failed, Frames, Put, Sent, frame
 from crawler.store.place import Place
 from crawler.store.process import BATCH_RECORDS, WriterProcess, serve
 from crawler.store.schema import State
@@ -112,7 +112,7 @@ def sent(number: int, *, again: bool = False, prior: Prior | None = None) -> byt
     """Word that a call goes out, or is to go out again."""
     call = ticket(f"items/{number}", number + 1)
     call.prior, call.row = prior, prior.id if prior else None
-    return frame(Sent(Call.of(call), 1, again))
+    return frame(Sent.of(call, 1, again=again))
 
 
 def test_a_call_that_waits_to_be_on_disk_does_not_wait_for_company(

@@ -296,11 +296,12 @@ def test_messages_survive_being_cut_anywhere() -> None:
     record = answered(ticket("a", 3, key="k\0é", meta={"big": 2**70, "deep": [{"x": None}]}, body=b"\xff\0"))
     record.headers = {"A": ["b", "c"]}
     put = Put.of(record)
-    call = put.call
-    assert call is not None
+    told = put.ticket
+    assert told is not None
     sent: list[Message] = [
-        Put(put.record, b"\0" * 3000, call, [call]), Put(put.record, b"", call, []), Put(put.record, None, None, []),
-        Sent(call, 4, again=True), Moved([(1, None, 3)]), Second([1, 2.5, "x", None]), About("a", "{}"),
+        Put(put.record, b"\0" * 3000, told, told.uuid, [told]), Put(put.record, b"", told, None, []),
+        Put(put.record, None, None, None, []), Sent(told, None, 4, again=True), Moved([(1, None, 3)]),
+        Second([1, 2.5, "x", None]), About("a", "{}"),
     ]  # fmt: skip
     stream = b"".join(map(frame, sent))
     for seed in range(20):

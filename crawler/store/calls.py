@@ -1,7 +1,8 @@
 """The statements that write a row of `calls`. Owns its columns, in order, and how little a row costs; writes none.
 
 A None is said as NULL in the statement, and is no parameter of it: of each None that it is given, the module sqlite3
-asks whether it adapts itself, which takes 1 us, as much as three other values; and a row has 10 to 20.
+asks whether it adapts itself, which takes 1 us, as much as three other values; and a row has 10 to 20. So it does of
+bytes, and not of a bytearray.
 """
 
 from __future__ import annotations

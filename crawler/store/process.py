@@ -23,7 +23,7 @@ from crawler.garbage import collect_less
 from crawler.items import WHOLE, Outcome, Record, Shard, Ticket
 from crawler.store.commit import Committer, Note
 from crawler.store.ledger import NAME, Ledger
-from crawler.store.messages import About, Call, Committed, Failed, Frames, Message, Moved, Put, Sent, Stored, frame
+from crawler.store.messages import About, Committed, Failed, Frames, Message, Moved, Put, Sent, Stored, frame
 from crawler.store.place import Place
 from crawler.store.schema import State
 from crawler.store.stores import open_bodies
@@ -134,7 +134,7 @@ class WriterProcess:
         if isinstance(message, Put):
             return self._record(message, tickets)
         if isinstance(message, Sent):
-            ticket = self._open[message.call.uuid] = self._ticket(message.call, tickets)
+            ticket = self._open[message.ticket.uuid] = self._ticket(message.ticket, message.parent, tickets)
             source = ticket.entry.source
             list_id = message.list_id if source is None else self._committer.list_of(source)
             state = State.SENT
@@ -149,42 +149,33 @@ class WriterProcess:
         return lambda ledger: ledger.second(message.values)
 
     def _record(self, message: Put, tickets: dict[bytes, Ticket]) -> Record:
-        record = message.record
+        record, ticket = message.record, message.ticket
         record.body = message.body
-        call = message.call
-        if call is not None and record.outcome is Outcome.DUPLICATE:  # bears another call's name
-            record.ticket = self._new_ticket(call, tickets)
-        elif call is not None:
-            record.ticket = tickets[call.uuid] = self._ticket(call, tickets)
-            record.children = [self._child(call, record.ticket) for call in message.children]
+        if ticket is not None and record.outcome is Outcome.DUPLICATE:  # bears another call's name
+            record.ticket = self._new(ticket, message.parent, tickets)
+        elif ticket is not None:
+            record.ticket = tickets[ticket.uuid] = self._ticket(ticket, message.parent, tickets)
+            record.children = [self._child(child, record.ticket) for child in message.children]
         return record
 
-    def _child(self, call: Call, parent: Ticket) -> Ticket:
-        child = self._ticket(call, {})
+    def _child(self, told: Ticket, parent: Ticket) -> Ticket:
+        child = self._open[told.uuid] = self._open.get(told.uuid, told)
         child.parent = parent
-        self._open[call.uuid] = child
         return child
 
-    def _ticket(self, call: Call, tickets: dict[bytes, Ticket]) -> Ticket:
+    def _ticket(self, told: Ticket, parent: bytes | None, tickets: dict[bytes, Ticket]) -> Ticket:
         """The ticket of a call: as it was told before, else new."""
-        return self._open.pop(call.uuid, None) or self._new_ticket(call, tickets)
+        return self._open.pop(told.uuid, None) or self._new(told, parent, tickets)
 
-    def _new_ticket(self, call: Call, tickets: dict[bytes, Ticket]) -> Ticket:
-        ticket = Ticket(
-            entry=call.entry, uuid=call.uuid, shown_url=call.shown_url, prior=call.prior, row=call.row,
-            callback=call.callback, errback=call.errback, cb_kwargs=call.cb_kwargs, request_meta=call.request_meta,
-        )  # fmt: skip
-        if call.parent is not None and call.row is None:
-            ticket.parent = tickets.get(call.parent) or self._parent(call)
-        return ticket
+    def _new(self, told: Ticket, parent: bytes | None, tickets: dict[bytes, Ticket]) -> Ticket:
+        if parent is not None and told.row is None:
+            told.parent = tickets.get(parent) or self._page(told, parent)
+        return told
 
-    def _parent(self, call: Call) -> Ticket | None:
-        """A page of an earlier batch, as far as its child's row needs it."""
-        assert call.parent is not None
-        prior = self._ledger.find(call.parent)
-        if prior is None:
-            return None
-        return Ticket(entry=call.entry, uuid=call.parent, shown_url="", row=prior.id)
+    def _page(self, told: Ticket, uuid: bytes) -> Ticket | None:
+        """A page of an earlier batch, as far as the row of a call that it led to needs it."""
+        prior = self._ledger.find(uuid)
+        return Ticket(entry=told.entry, uuid=uuid, shown_url="", row=prior.id) if prior is not None else None
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from crawler.exceptions import ApiFetchError, StoreError
 from crawler.store.ledger import NAME
-from crawler.store.messages import About, Answer, Call, Committed, Frames, Message, Moved, Put, Second, Sent, pieces
+from crawler.store.messages import About, Answer, Committed, Frames, Message, Moved, Put, Second, Sent, pieces
 from crawler.store.process import BATCH_BYTES, BATCH_RECORDS, OBJECTS_BYTES, OBJECTS_RECORDS
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class Writer:
 
         Raises as `put` does.
         """
-        self._send(Sent(Call.of(ticket), list_id, again), None, done)
+        self._send(Sent.of(ticket, list_id, again=again), None, done)
 
     def moved(self, rows: list[tuple[int, int | None, int]], *, done: Callable[[], None] | None = None) -> None:
         """Give rows another list and line: (list, line, row) each. Raises as `put` does."""
