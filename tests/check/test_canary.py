@@ -10,7 +10,7 @@ import json
 import random
 import sqlite3
 from base64 import b64encode
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -92,13 +92,18 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def command_lines(running: Running) -> dict[int, bytes]:
-    """What `ps` shows of the processes that the crawl started; of itself it shows what the user typed."""
+    """What `ps` shows of the processes that the crawl started; of itself it shows what the user typed.
+
+    A process that was forked and has not begun its own program yet shows its parent's line.
+    """
+    own = Path(f"/proc/{running.process.pid}/cmdline").read_bytes()
     shown = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
-        fields = stat.read_text().rpartition(")")[2].split()
-        pid = int(stat.parent.name)
-        if int(fields[1]) == running.process.pid:
-            shown[pid] = (stat.parent / "cmdline").read_bytes()
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            fields = stat.read_text().rpartition(")")[2].split()
+            line = (stat.parent / "cmdline").read_bytes()
+            if int(fields[1]) == running.process.pid and line != own:
+                shown[int(stat.parent.name)] = line
     return shown
 
 
