@@ -210,7 +210,7 @@ def kill_after(steps: int) -> Iterator[Fuse]:
     with pytest.MonkeyPatch.context() as patch:
         for room, name in (
             (Files, "write"), (Files, "barrier"), (Files, "settle"), (Files, "discard"), (Ledger, "transaction"),
-            (Packs, "_begin"), (Packs, "_append"), (Packs, "barrier"), (Packs, "enter"), (Packs, "close"),
+            (Packs, "_begin"), (Packs, "_write"), (Packs, "barrier"), (Packs, "enter"), (Packs, "close"),
         ):  # fmt: skip
             patch.setattr(room, name, _fused(getattr(room, name), fuse))
         yield fuse

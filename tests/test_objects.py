@@ -215,7 +215,7 @@ def bodies(client: Client, *, killed: bool = False) -> ObjectBodies:
 def test_bodies_have_the_names_of_files_and_are_there_at_the_barrier(client: Client) -> None:
     store = bodies(client)
     batch = [Body(UUID.replace("1", str(n)), n % 2 == 0, b"%d" % n) for n in range(2, 9)]
-    locations = store.put(batch)
+    locations = store.put(batch)()
     store.barrier()
     assert names_of(client) == set(locations)
     reader = ObjectReader(client)
@@ -224,8 +224,8 @@ def test_bodies_have_the_names_of_files_and_are_there_at_the_barrier(client: Cli
 
 def test_a_successor_waits_beside_what_it_replaces_until_it_is_settled(client: Client) -> None:
     store = bodies(client)
-    store.put([Body(UUID, True, b"old")])
-    assert store.put([Body(UUID, True, b"new", prior=OK)]) == [OK]
+    store.put([Body(UUID, True, b"old")])()
+    assert store.put([Body(UUID, True, b"new", prior=OK)])() == [OK]
     store.barrier()
     reader = ObjectReader(client)
     assert reader.read(OK) == b"old"
@@ -238,8 +238,8 @@ def test_a_successor_waits_beside_what_it_replaces_until_it_is_settled(client: C
 
 def test_an_ok_successor_of_an_error_takes_its_place(client: Client) -> None:
     store = bodies(client)
-    store.put([Body(UUID, False, b"no")])
-    assert store.put([Body(UUID, True, b"yes", prior=ERROR)]) == [OK]
+    store.put([Body(UUID, False, b"no")])()
+    assert store.put([Body(UUID, True, b"yes", prior=ERROR)])() == [OK]
     store.barrier()
     store.settle(UUID, OK)
     store.barrier()
@@ -250,7 +250,7 @@ def test_an_ok_successor_of_an_error_takes_its_place(client: Client) -> None:
 def test_after_a_killed_run_what_it_left_under_a_name_goes_with_the_next_put(client: Client, *, killed: bool) -> None:
     client.put(ERROR, b"put, and never committed")
     store = bodies(client, killed=killed)
-    store.put([Body(UUID, True, b"yes")])
+    store.put([Body(UUID, True, b"yes")])()
     store.barrier()
     assert names_of(client) == ({OK} if killed else {OK, ERROR})  # not asked for where no run was killed
 
@@ -293,7 +293,7 @@ def test_a_part_is_there_before_its_rows_and_one_without_rows_is_removed(client:
         mark = Mark(url=URL, holder="h", token="t")
         store = ObjectPacks(client, mark, ledger)
         bodies = [Body(f"{n:08}-0000-5000-8000-000000000001", n != 3, b'{"uuid":"%d"}\n' % n) for n in range(5)]
-        locations = store.put([*bodies, Body(UUID, False, None)])
+        locations = store.put([*bodies, Body(UUID, False, None)])()
         store.barrier()
         assert locations[-1] is None
         parts = {(place or "").partition("#")[0] for place in locations[:-1]}
@@ -303,7 +303,7 @@ def test_a_part_is_there_before_its_rows_and_one_without_rows_is_removed(client:
             store.enter()
         reader = ObjectPartReader(client)
         assert [reader.read(place or "") for place in locations[:-1]] == [body.data for body in bodies]
-        store.put(bodies)  # and killed before the commit
+        store.put(bodies)()  # and killed before the commit
         store.barrier()
         assert len(names_of(client)) == 4
         ObjectPacks(client, mark, ledger).recover()
@@ -315,7 +315,7 @@ def test_a_part_is_there_before_its_rows_and_one_without_rows_is_removed(client:
 def test_a_part_that_was_cut_is_told(client: Client, tmp_path: Path, cut: int) -> None:
     with closing(Ledger(tmp_path, durable=False)) as ledger:
         store = ObjectPacks(client, Mark(url=URL, holder="h", token="t"), ledger)
-        (place,) = store.put([Body(UUID, True, b"{}\n")])
+        (place,) = store.put([Body(UUID, True, b"{}\n")])()
         store.barrier()
     assert place is not None
     part = place.partition("#")[0]
@@ -332,7 +332,7 @@ def lines_of(client: Client, folder: Path, sizes: Iterable[int]) -> tuple[list[b
     lines = [b'{"uuid":"%d"%s}\n' % (n, b" " * size) for n, size in enumerate(sizes)]
     with closing(Ledger(folder, durable=False)) as ledger:
         store = ObjectPacks(client, Mark(url=URL, holder="h", token="t"), ledger)
-        places = store.put([Body(f"{n:08}-0000-5000-8000-000000000001", True, line) for n, line in enumerate(lines)])
+        places = store.put([Body(f"{n:08}-0000-5000-8000-000000000001", True, line) for n, line in enumerate(lines)])()
         store.barrier()
     return lines, [place for place in places if place is not None]
 

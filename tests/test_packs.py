@@ -157,7 +157,7 @@ def test_a_batch_of_small_bodies_is_a_frame_and_a_large_one_has_its_own(tmp_path
     with closing(place), closing(ledger), closing(Packs(place, ledger, "process")) as store:
         data = [b"%05d\n" % at for at in range(100)] + [bytes([65 + at]) * parts.FRAME_BYTES + b"\n" for at in (0, 1)]
         batch = [Body(f"u{at}", ok=at % 2 == 0, data=text) for at, text in enumerate(data)]
-        locations = [location for location in store.put([*batch, Body("none", ok=True, data=None)]) if location]
+        locations = [location for location in store.put([*batch, Body("none", ok=True, data=None)])() if location]
         store.enter()
     assert len({Spot.parse(location)[:3] for location in locations}) == 4
     reader = PartReader(tmp_path / "out")

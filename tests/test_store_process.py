@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import threading
 from contextlib import closing
+from hashlib import sha256
 from math import ceil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import ANY
 
 import pytest
 
 from crawler.items import Outcome, Prior
-from crawler.store import process
+from crawler.store import packs, process
 from crawler.store.commit import Committer
-from crawler.store.files import Durability, Files
+from crawler.store.files import Durability, Files, full_sync, write_all
 from crawler.store.ledger import Ledger
 from crawler.store.messages import About, Answer, Committed, Failed, Frames, Put, Sent, frame
+from crawler.store.packs import Packs
+from crawler.store.parts import PartReader
 from crawler.store.place import Place
 from crawler.store.process import BATCH_RECORDS, WriterProcess, serve
 from crawler.store.schema import State
 from crawler.store.writer import Orders
-from tests.stored import answered, rows, ticket
+from tests.stored import Answer as Said
+from tests.stored import answered, kill_after, rows, ticket
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
+
+    from crawler.store.bodies import Body, Locations
 
 
 @pytest.fixture
@@ -106,6 +114,99 @@ def test_a_disk_that_refuses_is_told_and_nothing_is_acknowledged(place: Place) -
     assert answer.disk
     assert "cannot write" in answer.error
     assert rows(place.directory) == []
+
+
+# Packs: a batch is made while the one before it is written
+
+
+def pack(place: Place, *messages: bytes) -> list[Committed | Failed]:
+    """What a writer into packs says, two records a batch, to an engine that has sent all of it."""
+    ours, theirs = socket.socketpair()
+    with ours, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(process, "PACKED_RECORDS", 2)
+        ours.sendall(b"".join(messages))
+        ours.shutdown(socket.SHUT_WR)
+        serve(theirs, Orders("batch", run=1, list_id=1, raw=False, levels=1, packed=True).at(place))
+        return list(Frames(Answer).feed(b"".join(iter(lambda: ours.recv(1 << 16), b""))))
+
+
+def test_a_batch_is_made_while_the_one_before_it_is_written(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[str] = []
+    second = threading.Event()
+
+    def begin(store: Packs, batch: Sequence[Body]) -> Locations:
+        steps.append("begin")
+        if len(steps) == 2:
+            second.set()
+        return put_all(store, batch)
+
+    def commit(store: Packs) -> None:
+        steps.append("commit")
+        enter(store)
+
+    def sync(fd: int) -> None:
+        assert second.wait(60), "the first batch waits for the disk, and nobody makes the second"
+        full_sync(fd)
+
+    put_all, enter = Packs.put, Packs.enter
+    monkeypatch.setattr(Packs, "put", begin)
+    monkeypatch.setattr(Packs, "enter", commit)
+    monkeypatch.setattr(packs, "full_sync", sync)
+    assert pack(place, *map(put, range(7))) == [Committed(count, ANY) for count in (2, 2, 2, 1)]
+    assert steps[:6] == ["begin", "begin", "commit", "begin", "commit", "commit"]  # one ahead, if it is a whole one
+    assert [row["line"] for row in rows(place.directory)] == [*range(1, 8)]
+
+
+def test_a_page_in_the_batch_that_is_being_written_is_known_to_the_next(place: Place) -> None:
+    page = answered(ticket("page", 1))
+    twin = answered(ticket("twin", None), Said(Outcome.DUPLICATE, None, None))
+    assert twin.ticket is not None
+    twin.ticket.parent = page.ticket
+    pack(place, put(7), frame(Put.of(page)), frame(Put.of(twin)), put(8))
+    found = {row["url"].rpartition("/")[2]: row for row in rows(place.directory)}
+    assert found["twin"]["parent"] == found["page"]["uuid"]
+
+
+def test_a_disk_that_refuses_the_second_batch_keeps_the_first(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(fd: int, data: bytes) -> None:
+        if Path(f"/dev/fd/{fd}").stat().st_size:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write_all(fd, data)
+
+    monkeypatch.setattr(packs, "write_all", refuse)
+    first, failed = pack(place, *map(put, range(6)))
+    assert first == Committed(2, ANY)
+    assert isinstance(failed, Failed)
+    assert failed.disk
+    assert "cannot write" in failed.error
+    assert [row["line"] for row in rows(place.directory)] == [1, 2]
+    assert rows(place.directory, "SELECT closed FROM packs") == [{"closed": 0}]  # the next run cuts what is behind it
+
+
+def test_a_kill_between_any_two_steps_of_two_batches_loses_nothing(tmp_path: Path) -> None:
+    steps = 0
+    while True:
+        place = Place.take(tmp_path / f"{steps}")
+        with kill_after(steps) as fuse:
+            told = pack(place, *map(put, range(6)))
+        known = sum(answer.messages for answer in told if isinstance(answer, Committed))
+        kept = [row["line"] for row in rows(place.directory)]
+        assert known <= len(kept) == max(kept, default=0), steps  # nothing that was acknowledged is missing
+        with closing(Ledger(place.directory, durable=True)) as ledger, closing(Packs(place, ledger, "batch")) as store:
+            store.recover()
+        pack(place, *map(put, range(len(kept), 6)))
+        with closing(PartReader(place.directory)) as parts:
+            for row in rows(place.directory):
+                data = parts.read(row["location"])
+                assert sha256(data).hexdigest() == row["file_digest"], steps
+        size = rows(place.directory, "SELECT sum(bytes) AS size, min(closed) AS closed FROM packs")
+        found = sum(path.stat().st_size for path in (place.directory / "responses").glob("*"))
+        assert size == [{"size": found, "closed": 1}], steps
+        place.close()
+        if not fuse.blown:
+            break
+        steps += 1
+    assert steps > 8
 
 
 def sent(number: int, *, again: bool = False, prior: Prior | None = None) -> bytes:

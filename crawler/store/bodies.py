@@ -6,7 +6,8 @@ The order is the same for all: `put`, `barrier`, then the commit that writes the
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 from crawler.exceptions import BodyError
 
@@ -27,6 +28,10 @@ class Body(NamedTuple):
     kept: bool = False
 
 
+Locations: TypeAlias = Callable[[], "Sequence[str | None]"]
+"""Waits until a batch is written; the location of each body, None where there was nothing to write."""
+
+
 class Bodies(Protocol):
     """Where a run's bodies go. Every method raises StoreError when the store refuses; then the run must stop."""
 
@@ -38,8 +43,10 @@ class Bodies(Protocol):
         """
         ...
 
-    def put(self, batch: Sequence[Body]) -> list[str | None]:
-        """Write the bodies of a batch; returns the location of each, None where nothing was written.
+    def put(self, batch: Sequence[Body]) -> Locations:
+        """Begin to write the bodies of a batch; what it returns is asked once, before the barrier.
+
+        The next batch may be begun before this one is asked for, where nothing is staged; no third one.
 
         What a killed run may have left of a call is gone then, too, should it bear the same name.
         """

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from crawler.items import Outcome, Record
 from crawler.store.bodies import Body
@@ -19,13 +19,22 @@ from crawler.store.ledger import Ledger
 from crawler.store.schema import State
 
 if TYPE_CHECKING:
-    from crawler.store.bodies import Bodies
+    from crawler.store.bodies import Bodies, Locations
 
 Note: TypeAlias = Callable[[Ledger], None]
 """A statement for the ledger that is no record: it joins the next commit."""
 
 
 _FILE_OF_SEVERAL: Final = "SELECT path FROM lists WHERE id = ? AND NOT EXISTS (SELECT 1 FROM runs WHERE list = ?)"
+
+
+class Begun(NamedTuple):
+    """A batch whose bodies are being written. placed: those of its records that may have one. locations: of these."""
+
+    batch: Sequence[Record | Note]
+    records: Sequence[Record]
+    placed: Sequence[Record]
+    locations: Locations
 
 
 class Committer:
@@ -49,20 +58,37 @@ class Committer:
         self._inside = inside
         self._settled: list[int] = []  # rows whose bodies are in place, to be marked so by the next commit
 
+    @property
+    def overlaps(self) -> bool:
+        """Whether a batch may begin before the one before it is finished: each of its bodies has a place of its own."""
+        return not self._bodies.stages
+
     def commit(self, batch: Sequence[Record | Note]) -> None:
         """Make a batch durable; records get their location and digests. Raises StoreError: then nothing of it is."""
+        self.finish(self.begin(batch))
+
+    def begin(self, batch: Sequence[Record | Note]) -> Begun:
+        """Have the bodies of a batch written. Raises StoreError."""
         records = [item for item in batch if not callable(item)]
-        written = self._put([record for record in records if _has_place(record)])
+        placed = [record for record in records if _has_place(record)]
+        return Begun(batch, records, placed, self._bodies.put([self._body(record) for record in placed]))
+
+    def finish(self, begun: Begun) -> None:
+        """Make a batch that was begun durable, in the order in which they were begun. Raises as `commit` does."""
+        locations = begun.locations()
+        for record, location in zip(begun.placed, locations, strict=True):
+            if location is not None:
+                record.location = location
         settled, self._settled = self._settled, []
-        if written or settled:
+        if settled or any(locations):
             self._bodies.barrier()
-        if batch or settled:
+        if begun.batch or settled:
             with self._ledger.transaction():
                 self._ledger.set_states(State.SETTLED, settled)
-                for item in batch:
+                for item in begun.batch:
                     self._commit_one(item)
                 self._bodies.enter()
-        for record in records:
+        for record in begun.records:
             if self._is_staged(record):
                 self._settle(record)
 
@@ -89,14 +115,6 @@ class Committer:
                 known = self._ledger.write("INSERT INTO lists (path) VALUES (?)", (source,))
             self._lists[source] = known
         return self._lists[source]
-
-    def _put(self, records: Sequence[Record]) -> bool:
-        """Put the bodies of a batch, and give their records the locations; whether there was one."""
-        locations = self._bodies.put([self._body(record) for record in records])
-        for record, location in zip(records, locations, strict=True):
-            if location is not None:
-                record.location = location
-        return any(locations)
 
     def _body(self, record: Record) -> Body:
         """What a record has to keep; it gets its length and digests."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from crawler.store.bodies import Body
+    from crawler.store.bodies import Body, Locations
     from crawler.store.place import Place
 
 Durability = Literal["process", "batch", "strict"]
@@ -66,8 +66,9 @@ class Files:
         self._levels = levels
         self.barriers = 0
 
-    def put(self, batch: Sequence[Body]) -> list[str | None]:
-        return [self._put(body) for body in batch]
+    def put(self, batch: Sequence[Body]) -> Locations:
+        locations = [self._put(body) for body in batch]
+        return lambda: locations
 
     def _put(self, body: Body) -> str | None:
         """Its location, if a file was written. What a killed run left under the record's name, no row's file, goes."""

@@ -1,5 +1,8 @@
 """Packs: bodies appended to parts (`pack=jsonl`), one frame a batch, and never touched again (a `Bodies`).
 
+A thread packs the lines of a batch and waits for the disk, neither of which needs the interpreter, while the next batch
+is made.
+
 Owns when a part begins and ends, its name, and every system call that makes it durable. A part is in the ledger before
 it is on the disk, and how far it is committed stands there beside the rows: what a killed run has left behind that
 point is cut off by the next one, which begins parts of its own. A record that is made again is written in a new place,
@@ -11,6 +14,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -20,9 +24,9 @@ from crawler.store.files import ERRORS, RESPONSES, full_sync, sync, write_all
 from crawler.store.parts import ENDING, Spot, framed, locations, pack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from crawler.store.bodies import Body
+    from crawler.store.bodies import Body, Locations
     from crawler.store.files import Durability
     from crawler.store.ledger import Ledger
     from crawler.store.place import Place
@@ -43,15 +47,15 @@ NOTE: Final = (
 
 @dataclass(slots=True)
 class _Part:
-    """An open part. bytes, lines: written so far."""
+    """An open part. bytes, lines: written and synced so far. ahead: batches that the thread was given beyond these."""
 
     name: str
     fd: int
     begun_s: float
     bytes: int = 0
     lines: int = 0
+    ahead: int = 0
     is_noted: bool = True  # the ledger says the same
-    is_synced: bool = True
     is_closed: bool = False
 
     @property
@@ -60,19 +64,26 @@ class _Part:
         return self.bytes >= PART_BYTES or time.monotonic() - self.begun_s >= PART_AGE_S
 
 
-def by_tree(batch: Sequence[Body], write: Callable[[str, list[bytes]], list[str]]) -> list[str | None]:
-    """Have the lines of each tree written; the location of each body. write: given a tree and its lines, maybe none."""
-    found: list[str | None] = [None] * len(batch)
+def by_tree(batch: Sequence[Body], begin: Callable[[str, list[bytes]], Callable[[], list[str]]]) -> Locations:
+    """Have the lines of each tree written. begin: given a tree and its lines; what waits for the location of each."""
+    waits = []
     for ok, tree in ((True, RESPONSES), (False, ERRORS)):
         chosen = [at for at, body in enumerate(batch) if body.data is not None and body.ok is ok]
-        places = write(tree, [data for at in chosen if (data := batch[at].data) is not None])
-        for at, place in zip(chosen, places, strict=True):
-            found[at] = place
-    return found
+        if chosen:
+            waits.append((chosen, begin(tree, [data for at in chosen if (data := batch[at].data) is not None])))
+
+    def locations() -> list[str | None]:
+        found: list[str | None] = [None] * len(batch)
+        for chosen, wait in waits:
+            for at, place in zip(chosen, wait(), strict=True):
+                found[at] = place
+        return found
+
+    return locations
 
 
 class Packs:
-    """The parts of one run, at most one open in each tree. barriers: how many were asked of the disk so far."""
+    """The parts of one run, at most one open in each tree."""
 
     stages = False
 
@@ -81,33 +92,48 @@ class Packs:
         self._shown = place.directory
         self._ledger = ledger
         self._durable = durability != "process"
+        self._thread = ThreadPoolExecutor(1, "packs")
         self._parts: dict[str, _Part] = {}
-        self._ended: list[_Part] = []  # closed, and the ledger does not know it yet
+        self._ended: list[_Part] = []  # to be closed, and the ledger does not know it yet
         self._folders: set[str] = set()
         self._unsynced_folders: dict[str, None] = {}
         # Of this run alone, also beside others in one directory; they sort by the time at which a run began.
         self._token = f"{int(time.time() * 1000):011x}{secrets.token_hex(2)}"
         self._count = 0
-        self.barriers = 0
 
-    def put(self, batch: Sequence[Body]) -> list[str | None]:
+    def put(self, batch: Sequence[Body]) -> Locations:
         return by_tree(batch, self._append)
 
-    def _append(self, tree: str, lines: list[bytes]) -> list[str]:
-        """Write lines into the open part of a tree; the location of each."""
-        found: list[str] = []
-        for frame in framed(lines):
-            packed = pack(frame)
-            part = self._part(tree)
-            found += locations(part.name, part.bytes, len(packed), frame)
-            part.is_noted = part.is_synced = False
-            try:
-                write_all(part.fd, packed)
-            except OSError as exc:
-                raise self._error("write", part.name, exc) from exc
-            part.bytes += len(packed)
-            part.lines += len(frame)
-        return found
+    def _append(self, tree: str, lines: list[bytes]) -> Callable[[], list[str]]:
+        """Begin to write lines into the open part of a tree."""
+        part, frames = self._part(tree), [*framed(lines)]
+        writing = self._thread.submit(self._write, part, frames)
+        part.ahead += 1
+
+        def wait() -> list[str]:
+            found: list[str] = []
+            for frame, size in zip(frames, writing.result(), strict=True):
+                found += locations(part.name, part.bytes, size, frame)
+                part.bytes += size
+            part.lines += len(lines)
+            part.ahead -= 1
+            part.is_noted = False
+            return found
+
+        return wait
+
+    def _write(self, part: _Part, frames: Iterable[Iterable[bytes]]) -> list[int]:
+        """In the thread: how long each frame is on the disk."""
+        packed = [pack(frame) for frame in frames]
+        verb = "write"
+        try:
+            write_all(part.fd, b"".join(packed))
+            verb = "sync"
+            if self._durable:
+                full_sync(part.fd)
+        except OSError as exc:
+            raise self._error(verb, part.name, exc) from exc
+        return [len(frame) for frame in packed]
 
     def _part(self, tree: str) -> _Part:
         """The open part of a tree, a new one if need be."""
@@ -141,17 +167,10 @@ class Packs:
         return _Part(name, fd, time.monotonic())
 
     def barrier(self) -> None:
-        if not self._durable:
-            return
-        self.barriers += 1
+        """The parts are on disk once they are written; a new one is only with its folder."""
         name = ""
         try:
-            for part in (*self._ended, *self._parts.values()):
-                if not part.is_synced:
-                    name = part.name
-                    full_sync(part.fd)
-                    part.is_synced = True
-            for name in self._unsynced_folders:
+            for name in self._unsynced_folders if self._durable else ():
                 sync(self._root, name)
         except OSError as exc:
             raise self._error("sync", name, exc) from exc
@@ -208,11 +227,12 @@ class Packs:
             return False
 
     def close(self) -> None:
+        self._thread.shutdown()
         parts = [*self._ended, *self._parts.values()]
         self._ended, self._parts = [], {}
         for part in parts:
             os.close(part.fd)
-        if all(part.is_noted for part in parts):  # else a commit failed: the next run asks the ledger what is durable
+        if all(part.is_noted and not part.ahead for part in parts):  # else the next run asks what is durable
             for part in parts:
                 self._ledger.write("UPDATE packs SET closed = 1 WHERE name = ?", (part.name,))
 

@@ -21,7 +21,7 @@ from typing import Any, Final
 from crawler.exceptions import ApiFetchError, StoreError
 from crawler.garbage import collect_less
 from crawler.items import WHOLE, Outcome, Record, Shard, Ticket
-from crawler.store.commit import Committer, Note
+from crawler.store.commit import Begun, Committer, Note
 from crawler.store.ledger import NAME, Ledger
 from crawler.store.messages import About, Committed, Failed, Frames, Message, Moved, Put, Sent, Stored, frame
 from crawler.store.place import Place
@@ -50,6 +50,10 @@ not wait: with a `rate` such calls go out one after the other, 19 a second inste
 
 READ_BYTES: Final = 256 * 1024  # twice what the engine sends at once
 
+SWITCH_S: Final = 0.0005
+"""How soon a thread that packs (`store.packs`) gets the interpreter, three times a batch; Python's own 5 ms would be as
+long as all else that it does for 512 records of 1 kB."""
+
 
 class WriterProcess:
     """Reads messages, commits batches. batch_records: the most behind one barrier, 1 for `strict`."""
@@ -70,21 +74,19 @@ class WriterProcess:
         self._queued_bytes = 0
         self._is_awaited = False  # whether a call in the queue goes out only once it is on disk that it will
         self._open: dict[bytes, Ticket] = {}  # calls whose row is there and whose record is not
+        self._before: dict[bytes, Ticket] = {}  # of the batch before, whose rows may not be there yet
+        self._ended = False  # the engine says no more
 
     def serve(self) -> None:
         """Return when the engine has closed its end and all that came is durable. Raises StoreError."""
-        ended = False
-        while not ended or self._queue:
+        while not self._ended or self._queue:
             if not self._queue:
-                ended = not self._receive(None)
+                self._receive(None)
             deadline_s = time.monotonic() + self._linger_s
-            while (
-                not ended
-                and not self._is_full
-                and not self._is_awaited
-                and (left_s := deadline_s - time.monotonic()) > 0
-            ):
-                ended = not self._receive(left_s)
+            while not (self._ended or self._is_full or self._is_awaited):
+                left_s = deadline_s - time.monotonic()
+                if left_s <= 0 or not self._receive(left_s):
+                    break
             self._commit()
         self._committer.commit([])
 
@@ -93,14 +95,15 @@ class WriterProcess:
         return len(self._queue) >= self._batch_records or self._queued_bytes >= self._batch_bytes
 
     def _receive(self, timeout_s: float | None) -> bool:
-        """Take in what has come, waiting that long for it; False at the end."""
+        """Take in what has come, waiting that long for it; whether something came."""
         self._engine.settimeout(timeout_s)
         try:
             data = self._engine.recv(READ_BYTES)
-        except TimeoutError:
-            return True
-        except ConnectionError:  # killed: its last words are still whole or not there at all
+        except (TimeoutError, BlockingIOError):
             return False
+        except ConnectionError:  # killed: its last words are still whole or not there at all
+            data = b""
+        self._ended = not data
         for message in self._frames.feed(data):
             self._queue.append(message)
             self._queued_bytes += _size(message)
@@ -108,6 +111,17 @@ class WriterProcess:
         return bool(data)
 
     def _commit(self) -> None:
+        """Commit a batch; and as long as there is a whole one behind it, make that one while its bodies are written."""
+        begun = self._begin()
+        while begun is not None:
+            while self._committer.overlaps and not self._is_full and self._receive(0):
+                pass
+            following = self._begin() if self._committer.overlaps and self._is_full else None
+            self._finish(begun)
+            begun = following
+
+    def _begin(self) -> Begun | None:
+        """Begin with what fits into a batch; None if there is nothing."""
         batch: list[Message] = []
         batch_bytes = 0
         for message in self._queue[: self._batch_records]:
@@ -119,15 +133,19 @@ class WriterProcess:
         self._is_awaited = any(map(_is_awaited, self._queue))
         self._queued_bytes -= batch_bytes
         if not batch:
-            return
+            return None
         tickets: dict[bytes, Ticket] = {}
         items = [self._item(message, tickets) for message in batch]
-        self._committer.commit(items)
-        records = [item for item in items if not callable(item)]
-        stored = [Stored(record.location, record.bytes, record.sha256, record.file_digest) for record in records]
+        self._before = tickets
+        return self._committer.begin(items)
+
+    def _finish(self, begun: Begun) -> None:
+        """Make a batch durable, and say so."""
+        self._committer.finish(begun)
+        stored = [Stored(record.location, record.bytes, record.sha256, record.file_digest) for record in begun.records]
         with suppress(ConnectionError):  # nobody is left to hear it
             self._engine.settimeout(None)
-            self._engine.sendall(frame(Committed(len(batch), stored)))
+            self._engine.sendall(frame(Committed(len(begun.batch), stored)))
 
     def _item(self, message: Message, tickets: dict[bytes, Ticket]) -> Record | Note:
         """What the committer takes. tickets: of this batch, for pages that came before their children."""
@@ -169,7 +187,7 @@ class WriterProcess:
 
     def _new(self, told: Ticket, parent: bytes | None, tickets: dict[bytes, Ticket]) -> Ticket:
         if parent is not None and told.row is None:
-            told.parent = tickets.get(parent) or self._page(told, parent)
+            told.parent = tickets.get(parent) or self._before.get(parent) or self._page(told, parent)
         return told
 
     def _page(self, told: Ticket, uuid: bytes) -> Ticket | None:
@@ -183,6 +201,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # the engine hears them, and says when it is over
     collect_less()
+    sys.setswitchinterval(SWITCH_S)
     orders: dict[str, Any] = json.loads(sys.argv[1])
     serve(socket.socket(fileno=orders["socket"]), orders)
 

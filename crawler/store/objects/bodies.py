@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from crawler.items import Shard
-    from crawler.store.bodies import Body
+    from crawler.store.bodies import Body, Locations
     from crawler.store.objects.address import Mark
 
 
@@ -41,9 +41,10 @@ class ObjectBodies(Putting):
         """Raises ArgumentError, StoreError."""
         return cls(Client(mark.url, patience_s=mark.patience_s), mark, levels=levels, lease=shard.file(NAME))
 
-    def put(self, batch: Sequence[Body]) -> list[str | None]:
+    def put(self, batch: Sequence[Body]) -> Locations:
         self._confirm()
-        return [self._put(body) for body in batch]
+        locations = [self._put(body) for body in batch]
+        return lambda: locations
 
     def _put(self, body: Body) -> str | None:
         uuid, ok, data, prior, kept = body

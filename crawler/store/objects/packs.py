@@ -23,11 +23,11 @@ from crawler.store.packs import NOTE, by_tree
 from crawler.store.parts import ENDING, PartReader, Spot, framed, locations, pack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from concurrent.futures import Future
 
     from crawler.items import Shard
-    from crawler.store.bodies import Body
+    from crawler.store.bodies import Body, Locations
     from crawler.store.ledger import Ledger
     from crawler.store.objects.address import Mark
 
@@ -56,13 +56,11 @@ class ObjectPacks(Putting):
         """Raises ArgumentError, StoreError."""
         return cls(Client(mark.url, patience_s=mark.patience_s), mark, ledger, lease=shard.file(NAME))
 
-    def put(self, batch: Sequence[Body]) -> list[str | None]:
+    def put(self, batch: Sequence[Body]) -> Locations:
         self._confirm()
         return by_tree(batch, self._put_part)
 
-    def _put_part(self, tree: str, lines: list[bytes]) -> list[str]:
-        if not lines:
-            return []
+    def _put_part(self, tree: str, lines: list[bytes]) -> Callable[[], list[str]]:
         self._count += 1
         name = f"{tree}/{self._token}-{self._count:05}{ENDING}"
         found: list[str] = []
@@ -73,8 +71,12 @@ class ObjectPacks(Putting):
             part += packed
         self._ledger.write(NOTE, (name, 0, 0, False))  # before there is an object: so that no kill leaves one unknown
         self._begin(self._client.put, name, bytes(part))
-        self._written.append((name, len(part), len(lines)))
-        return found
+
+        def wait() -> list[str]:
+            self._written.append((name, len(part), len(lines)))  # of this batch, not of one begun meanwhile
+            return found
+
+        return wait
 
     def enter(self) -> None:
         written, self._written = self._written, []
