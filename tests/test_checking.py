@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from crawler.checking import Check, Finding, Kind, repair
+from crawler.checking.directory import afar
 from crawler.checking.unit import strays
 from crawler.exceptions import OtherListError, StoreError
 from crawler.items import Outcome
@@ -288,6 +289,13 @@ def test_many_processes_find_what_one_finds(tmp_path: Path) -> None:
         (out / place_of(out, name)).write_bytes(b"")
     assert findings(out, jobs=2) == findings(out)
     assert len(findings(out)) == 2
+
+
+@pytest.mark.parametrize(
+    ("records", "units"), [(0, 256), (10_000, 256), (100_000, 25), (5_000_000, 1), (50_000_000, 1)]
+)
+def test_in_a_store_many_units_are_checked_at_once_and_their_names_fit_into_memory(records: int, units: int) -> None:
+    assert afar(256, records) == units
 
 
 def test_a_damaged_ledger_is_found(tmp_path: Path) -> None:

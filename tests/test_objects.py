@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from concurrent.futures import CancelledError
 from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -283,6 +284,20 @@ def test_many_are_read_at_once_and_come_in_order(client: Client) -> None:
     *others, last = read
     assert others == [name.encode() for name in names[1:-1]]
     assert isinstance(last, BodyError)
+
+
+def test_what_was_not_begun_when_a_client_is_closed_is_not_begun(client: Client) -> None:
+    """A store that is down is waited for once, not once for each request."""
+    go_on = threading.Event()
+    begun = [client.soon(go_on.wait, PATIENCE_S) for _ in range(AT_ONCE)]
+    waits = client.soon(client.size, OK)
+    closing_it = threading.Thread(target=client.close)
+    closing_it.start()
+    with pytest.raises(CancelledError):
+        waits.result(PATIENCE_S)
+    go_on.set()
+    closing_it.join()
+    assert all(each.result() for each in begun)
 
 
 # Packs

@@ -1,7 +1,7 @@
 """A unit of work: the rows whose names begin alike, and the folders in which their files belong.
 
-A process checks it by itself, with a connection of its own. What it has to hold in memory is a 256th of all
-names, whatever the size of the directory.
+A process checks some, one after the other, with a connection of its own. What it has to hold in memory is a 256th of
+all names, whatever the size of the directory; of an object store those of all units that it is given.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -22,7 +23,8 @@ from crawler.store.schema import State
 from crawler.store.stores import open_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    import sqlite3
+    from collections.abc import Iterator, Sequence
 
     from crawler.store.bodies import Tree
 
@@ -52,58 +54,62 @@ class Checked:
     orphans: list[str] = field(default_factory=list)
     live: Counter[str] = field(default_factory=Counter)
 
+    def note(self, finding: Finding | None) -> None:
+        if finding is not None:
+            self.findings.append(finding)
+
 
 def prefixes(levels: int) -> list[str]:
     """How names begin: a folder's each; without folders fewer, since each unit then looks at all names."""
     return [f"{n:02x}" for n in range(256)] if levels else [f"{n:x}" for n in range(16)]
 
 
-def check_units(units: Sequence[Unit]) -> Iterator[Checked]:
-    """Check units of one directory, one after the other. Raises StoreError."""
+def check_units(units: Sequence[Unit]) -> list[Checked]:
+    """Check units of one directory. Folders are listed, and files read, ahead where that saves waiting.
+
+    Raises StoreError.
+    """
     out = Path(units[0].out)
+    found = []
     with open_ledger(out) as db, closing(open_tree(out)) as tree:
-        for unit in units:
-            checker = _Checker(unit, tree)
-            low = int.from_bytes(bytes.fromhex(unit.prefix.ljust(16, "0")), "big", signed=True)
-            high = int.from_bytes(bytes.fromhex(unit.prefix.ljust(16, "f")), "big", signed=True)
-            checker.check(Row(dict(zip(COLUMNS, values, strict=True))) for values in db.execute(_SQL, (low, high)))
-            checker.checked.orphans = sorted(checker.present - checker.claimed)
-            yield checker.checked
+        waiting: deque[tuple[Unit, Checked, Row, str]] = deque()
+
+        def names() -> Iterator[str]:
+            for unit, present in zip(units, tree.each(partial(_listed, tree), units), strict=True):
+                looking = _Looking(unit, tree, present)
+                found.append(looking.checked)
+                for row in _rows(db, unit):
+                    if (name := looking.find(row)) is not None:
+                        waiting.append((unit, looking.checked, row, name))
+                        yield name
+                looking.checked.orphans = sorted(present - looking.claimed)
+
+        for data in tree.read_all(names()):
+            _compare(*waiting.popleft(), data)
+    return found
 
 
-def check_batch(units: Sequence[Unit]) -> list[Checked]:
-    """The same as a list, which can leave a process."""
-    return list(check_units(units))
+def _rows(db: sqlite3.Connection, unit: Unit) -> Iterator[Row]:
+    low, high = (
+        int.from_bytes(bytes.fromhex(unit.prefix.ljust(16, digit)), "big", signed=True) for digit in ("0", "f")
+    )
+    return (Row(dict(zip(COLUMNS, values, strict=True))) for values in db.execute(_SQL, (low, high)))
 
 
-class _Checker:
-    """present: what lies in the unit's folders; claimed: what rows name of it, or are about to replace."""
+class _Looking:
+    """Looks for the files of rows.
 
-    def __init__(self, unit: Unit, tree: Tree) -> None:
+    present: what lies in the unit's folders; claimed: what rows name of it, or are about to replace.
+    """
+
+    def __init__(self, unit: Unit, tree: Tree, present: set[str]) -> None:
         self._unit = unit
         self._tree = tree
-        self.present = set(_listed(tree, unit))
+        self._present = present
         self.claimed: set[str] = set()
         self.checked = Checked()
 
-    def check(self, rows: Iterable[Row]) -> None:
-        """Look for the files of all rows, and read them, as many at once as the store likes, in the same order."""
-        found: deque[tuple[Row, str]] = deque()
-
-        def names() -> Iterator[str]:
-            for row in rows:
-                if (name := self._find(row)) is not None:
-                    found.append((row, name))
-                    yield name
-
-        for data in self._tree.read_all(names()):
-            self._note(self._compare(*found.popleft(), data))
-
-    def _note(self, finding: Finding | None) -> None:
-        if finding is not None:
-            self.checked.findings.append(finding)
-
-    def _find(self, row: Row) -> str | None:
+    def find(self, row: Row) -> str | None:
         """The name of the row's file, where it has one that is to be read."""
         place, expected, other = row["location"], *row.expected(self._unit.levels)
         if row.is_open:  # its file, if it has one, is about to be replaced
@@ -118,7 +124,7 @@ class _Checker:
             names = [f"{place}{STAGED}", place]
         found = next((name for name in names if name is not None and self._is_there(name)), None)
         if found is None:
-            self._note(without_a_file(row))
+            self.checked.note(without_a_file(row))
         else:
             self.claimed.add(found)
         return found
@@ -126,15 +132,17 @@ class _Checker:
     def _is_there(self, name: str) -> bool:
         """Whether a file is there; one of another unit, too, should the row's own name have been changed."""
         if name.rpartition("/")[2].startswith(self._unit.prefix):
-            return name in self.present
+            return name in self._present
         return LOCATION.fullmatch(name) is not None and self._tree.is_there(name)
 
-    def _compare(self, row: Row, found: str, data: bytes | BodyError) -> Finding | None:
-        if isinstance(data, BodyError):
-            return row.found(Kind.ALTERED, str(data), place=found)
-        self.checked.files += 1
-        self.checked.bytes += len(data)
-        return compare(row, data, found.removesuffix(STAGED), raw=self._unit.raw, levels=self._unit.levels)
+
+def _compare(unit: Unit, checked: Checked, row: Row, found: str, data: bytes | BodyError) -> None:
+    if isinstance(data, BodyError):
+        checked.note(row.found(Kind.ALTERED, str(data), place=found))
+        return
+    checked.files += 1
+    checked.bytes += len(data)
+    checked.note(compare(row, data, found.removesuffix(STAGED), raw=unit.raw, levels=unit.levels))
 
 
 def without_a_file(row: Row) -> Finding | None:
@@ -147,13 +155,13 @@ def without_a_file(row: Row) -> Finding | None:
     return None
 
 
-def _listed(tree: Tree, unit: Unit) -> Iterator[str]:
+def _listed(tree: Tree, unit: Unit) -> set[str]:
     """Everything that lies where the unit's files belong, as locations."""
+    names: set[str] = set()
     for top in TREES:
-        if unit.levels:
-            yield from tree.below(f"{top}/{unit.prefix}")
-        else:
-            yield from (name for name in tree.below(top) if name.startswith(f"{top}/{unit.prefix}"))
+        begin = f"{top}/{unit.prefix}"
+        names.update(name for name in tree.below(begin if unit.levels else top) if name.startswith(begin))
+    return names
 
 
 def strays(tree: Tree, levels: int) -> Iterator[str]:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from crawler.checking import Check
 from tests.check.test_objects import items
+from tests.harness import PATIENCE_S
 from tests.weed import needs_store
 
+pytest.importorskip("obstore", reason="pip install obstore")
+
+from crawler.store.objects.client import AT_ONCE, Client
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.harness import ApiServer, Crawl, CrawlResult
@@ -84,6 +93,26 @@ def test_verify_finds_and_mends_what_it_finds_and_mends_in_a_directory(
     assert "Rows restored from whole files: 0. Orphans removed: 3. Calls to be made again: 3." in said
     both.prefix.audit(tmp_path)
     assert both.say("verify", url)[0] == 0
+
+
+def test_verify_lists_many_folders_at_once(api: ApiServer, prefix: Prefix, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first are answered when all of them are asked for, and every folder is looked at once."""
+    assert prefix.fetch([*items(api, AT_ONCE), api.url("/status/404")]).returncode == 8
+    together = threading.Barrier(AT_ONCE, timeout=PATIENCE_S)
+    numbers, listed = itertools.count(), []
+    below = Client.below
+
+    def below_together(client: Client, folder: str) -> Iterator[str]:
+        listed.append(folder)
+        if next(numbers) < AT_ONCE:
+            together.wait()
+        return below(client, folder)
+
+    monkeypatch.setattr(Client, "below", below_together)
+    check = Check(prefix.machine("here").out)
+    assert list(check.findings()) == []
+    assert (check.progress.records, check.progress.files) == (AT_ONCE + 1, AT_ONCE + 1)
+    assert sorted(listed) == [f"{tree}/{n:02x}" for tree in ("errors", "responses") for n in range(256)]
 
 
 def test_export_and_report_read_it_from_a_machine_that_has_nothing(both: Both, tmp_path: Path) -> None:

@@ -18,11 +18,11 @@ from crawler.store.objects.lease import NAME
 from crawler.store.objects.putting import Putting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from concurrent.futures import Future
 
     from crawler.items import Shard
-    from crawler.store.bodies import Body, Locations
+    from crawler.store.bodies import Body, Locations, R, V
     from crawler.store.objects.address import Mark
 
 
@@ -129,6 +129,10 @@ class ObjectReader:
 
     def below(self, folder: str) -> Iterator[str]:
         return self._client.below(folder)
+
+    def each(self, ask: Callable[[V], R], values: Iterable[V]) -> Iterator[R]:
+        asked: list[Future[R]] = [self._client.soon(ask, value) for value in values]
+        return (each.result() for each in asked)
 
     def is_there(self, name: str) -> bool:
         return self._client.size(name) is not None

@@ -86,7 +86,8 @@ class Client:
             raise ArgumentError(self._argument, self.url, expected) from exc
 
     def close(self) -> None:
-        self._pool.shutdown()
+        """Return when nothing is under way; what was not begun by then is not begun any more."""
+        self._pool.shutdown(cancel_futures=True)
 
     # Many at once
 
