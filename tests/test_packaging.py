@@ -67,6 +67,31 @@ def test_the_image_is_made_of_files_that_are_there_and_runs_as_nobody_special() 
     assert [line for line in steps if line.startswith("USER ")] == ["USER 10001"]
 
 
+@pytest.mark.parametrize("extra", [[], ["obstore", "redis", "pyarrow", "warcio"]])
+def test_the_image_takes_extras_at_the_versions_that_are_tested(extra: list[str], tmp_path: Path) -> None:
+    """The step is run where there is a newer one of each, too."""
+    steps = (PROJECT / "deploy" / "Dockerfile").read_text().splitlines()
+    (step,) = [line.removeprefix("RUN ") for line in steps if line.startswith("RUN ") and "$EXTRA" in line]
+    versions = {name: locked("requirements-dev.lock")[name] for name in extra}
+    for name, tested in versions.items():
+        for version in (*tested, "99"):
+            make_wheel(tmp_path, name, version)
+    pip = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path), "PIP_TARGET": str(tmp_path / "installed")}
+    path = f"{Path(sys.executable).parent}:{os.defpath}"
+    subprocess.run(["sh", "-c", step], cwd=PROJECT, check=True, env={"PATH": path, "EXTRA": " ".join(extra), **pip})
+    installed = [path.name.removesuffix(".dist-info") for path in (tmp_path / "installed").glob("*.dist-info")]
+    assert sorted(installed) == sorted(f"{name}-{version}" for name in extra for version in versions[name])
+
+
+def make_wheel(folder: Path, name: str, version: str) -> None:
+    """A wheel of nothing but its name."""
+    about = f"{name}-{version}.dist-info"
+    with ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
+        wheel.writestr(f"{about}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        wheel.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{about}/RECORD", "")
+
+
 def test_the_job_of_kubernetes_has_as_many_pods_as_the_list_has_parts() -> None:
     manifest = (PROJECT / "deploy" / "kubernetes-job.yaml").read_text()
     (completions,) = re.findall(r"completions: (\d+)", manifest)
