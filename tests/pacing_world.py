@@ -210,13 +210,15 @@ class Flaky(Open):
 
 @dataclass(slots=True)
 class Crawl:
-    """What became of a list. starts: the times of all calls; attempts: by how many it took, of each that ended.
+    """What became of a list.
+
+    starts: the times of all calls. refused: when refusals came. attempts: by how many it took, of each that ended.
 
     answers: when each came, and after how many seconds. retries: the most that any line used up.
     """
 
     starts: list[float] = field(default_factory=list)
-    refusals: int = 0
+    refused: list[float] = field(default_factory=list)
     served: int = 0
     ended_s: float = 0.0
     attempts: list[int] = field(default_factory=list)
@@ -225,8 +227,17 @@ class Crawl:
     retries: int = 0
 
     @property
+    def refusals(self) -> int:
+        return len(self.refused)
+
+    @property
     def refused_share(self) -> float:
-        return self.refusals / len(self.starts)
+        return self.refused_after(0.0)
+
+    def refused_after(self, from_s: float) -> float:
+        """The refused share of the calls since a time."""
+        calls = sum(at_s >= from_s for at_s in self.starts)
+        return sum(at_s >= from_s for at_s in self.refused) / max(calls, 1)
 
     def per_s(self, from_s: float, to_s: float) -> float:
         """Answers a second within a time."""
@@ -264,7 +275,8 @@ def crawl(server: Server, host: Host, calls: int, *, until_s: float = 3_600.0, s
             server.leaves(now_s)
             host.ended(call, now_s, reply.ending)
             done.limits.append((now_s, host.limit))
-            done.refusals += reply.is_refusal
+            if reply.is_refusal:
+                done.refused.append(now_s)
             at_s = host.retry_at(now_s, attempts[line], reply.ending)
             if at_s is None:
                 done.served += 1

@@ -16,7 +16,7 @@ from crawler.pacing.backoff import Cause
 from crawler.pacing.budget import RetryBudget
 from crawler.pacing.chance import Chance
 from crawler.pacing.hold import Held, Hold
-from crawler.pacing.learned import LearnedPace
+from crawler.pacing.learned import LearnedPace, Pace
 from crawler.pacing.limiter import Learned
 from crawler.pacing.policy import limiter_of, rate_of
 from crawler.pacing.probing import FEW, Outage
@@ -50,7 +50,7 @@ class Host:
         self._admission = Allowance()
         self._outage = Outage(policy.outage, policy.shut_out, uniform)
         self._chance = Chance()
-        self._before: tuple[int, float, tuple[float, float, float] | None] = (1, 0.0, None)
+        self._before: tuple[int, float, Pace | None] = (1, 0.0, None)
         self._sound_pace = self._pace.pace  # before the first of the failures in a row
         self._known = NOTHING  # by an earlier run
         self._has_served = False  # an answer of any kind, but that it is too much
@@ -101,7 +101,6 @@ class Host:
 
     def started(self, now_s: float, *, retry: bool = False) -> Call:
         """Count a call that goes; what comes back is handed to ended() with how it ended."""
-        self._pace.started(now_s)
         self._allowance.started()
         self._admission.started()
         if self._rate is not None:
@@ -109,6 +108,7 @@ class Host:
         if retry:
             self.budget.take(now_s)
         call = self._limiter.started(now_s)
+        self._pace.started(call)
         self._outage.started(call, now_s)
         return call
 
@@ -163,8 +163,7 @@ class Host:
         # 503 is what a limit says, or a proxy without a server: a host that means the first says when to come back
         is_refused = ending.status == 429 or ending.is_refusal
         self._outage.failed(call, now_s, is_round=is_round, is_refused=is_refused, in_a_row=self._chance.most_in_a_row)
-        if is_round and ending.cause is Cause.THROTTLED:
-            self._pace.refused(now_s)
+        self._pace.refused(call, now_s, is_event=is_round and ending.cause is Cause.THROTTLED)
 
     def _failed(self, call: Call, now_s: float, ending: Ending) -> None:
         """Count a failure that does not say whether it means that it is too much."""
@@ -179,6 +178,7 @@ class Host:
         else:
             is_round = self._limiter.in_flight <= FEW
             self._limiter.ended(call)
+            self._pace.lost(call)
             self._outage.failed(call, now_s, is_round=is_round, is_refused=False, in_a_row=chance.most_in_a_row)
 
     def _judge(self, now_s: float) -> None:
@@ -260,7 +260,7 @@ class Host:
         if not self._has_served:
             return self._known
         learned, pace = self._limiter.learned, self._pace.pace
-        per_s, hold_s, rest_s = pace if pace is not None else (None, None, None)
+        per_s, hold_s, rest_s, _ = pace if pace is not None else (None, None, None, None)
         return Profile(
             limit=learned.limit if learned else None, refused_at=learned.refused_at if learned else None,
             per_s=per_s, hold_s=hold_s, rest_s=rest_s or None,
@@ -292,7 +292,7 @@ class Host:
         if known.limit is not None:
             self._limiter = limiter_of(self._policy, Learned(known.limit, known.refused_at))
         if known.per_s is not None:
-            self._pace.restore(known.per_s, known.hold_s or 0.0, known.rest_s or 0.0)
+            self._pace = LearnedPace.at(Pace(known.per_s, known.hold_s or 0.0, known.rest_s or 0.0))
         self._is_calm = False
         if rests_until > wall_s:
             self._rest.until_s = now_s + rests_until - wall_s

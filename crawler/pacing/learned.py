@@ -10,21 +10,34 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from crawler.pacing.bucket import Bucket
 from crawler.pacing.turns import Turns
+
+if TYPE_CHECKING:
+    from crawler.pacing.bucket import Burst, Leak
+    from crawler.pacing.limiter import Call
 
 FAR: Final = 0.75
 """What is left of a pace that was refused soon, and so may be far too fast. Near CUBIC's 0.7; 0.5 lost more
 by what it had to climb again than it saved refusals."""
 
 NEAR: Final = 0.95
-"""What is left of one that was kept for long: it was hardly too fast. Also where the curve begins, below
-the pace it climbs to, so that a full bucket at the host empties."""
+"""What is left of one that was kept for long: it was hardly too fast."""
+
+BEGINS: Final = 0.98
+"""Where the curve begins, of the pace it climbs to: below it, so that a full bucket at the host empties."""
+
+SURE_CALLS: Final = 20
+"""Calls that a leak has to be counted by: then it is as near as NEAR."""
 
 HOLDS_S: Final = 1.0, 60.0
-"""Seconds until the curve is back at the pace, the least and the most. It doubles each time the same pace
-is confirmed: a limit that holds is tested about once a minute, not with every breath."""
+"""Seconds until the curve is back at the pace, the least and the most: a limit that holds is tested about once a
+minute, not with every breath."""
+
+GROWS: Final = 2, 3
+"""Times as long each time the same pace is confirmed; the second where each refusal costs a rest."""
 
 HOLD_RESTS: Final = 5
 """The least, in rests that a refusal costs: no more than a sixth of the time goes into finding out."""
@@ -50,6 +63,18 @@ RECENT: Final = 32
 """Starts by which the present speed is measured."""
 
 
+class Pace(NamedTuple):
+    """What a LearnedPace can begin with: calls per second that were confirmed for *hold_s* seconds.
+
+    rest_s: of the rests that the host asks for, 0 for none. burst: what its bucket holds; None: nobody knows.
+    """
+
+    per_s: float
+    hold_s: float
+    rest_s: float
+    burst: Burst | None = None
+
+
 class LearnedPace:
     """A pace in calls per second, None until something is refused. Times are in seconds on one clock."""
 
@@ -65,28 +90,26 @@ class LearnedPace:
         self._rested_s = 0.0  # of the time since
         self._starts: deque[float] = deque(maxlen=RECENT)
         self._turns = Turns()
+        self._bucket = Bucket()
 
     @classmethod
-    def at(cls, pace: tuple[float, float, float] | None) -> LearnedPace:
+    def at(cls, pace: Pace | None) -> LearnedPace:
         """Give one that begins where another was: its `pace`."""
         begun = cls()
         if pace is not None:
-            begun.restore(*pace)
+            begun._pace_per_s = pace.per_s
+            begun._least_hold_s = min(HOLDS_S[1], pace.rest_s * HOLD_RESTS)
+            begun._hold_s = min(HOLDS_S[1], max(HOLDS_S[0], pace.hold_s, begun._least_hold_s))
+            begun._is_near = True
+            begun._bucket = Bucket(pace.burst)
         return begun
 
-    def restore(self, per_s: float, hold_s: float, rest_s: float) -> None:
-        """Begin at a pace that was confirmed for *hold_s* seconds, by a host that asks for rests of *rest_s* (or 0)."""
-        self._pace_per_s = per_s
-        self._least_hold_s = min(HOLDS_S[1], rest_s * HOLD_RESTS)
-        self._hold_s = min(HOLDS_S[1], max(HOLDS_S[0], hold_s, self._least_hold_s))
-        self._is_near = True
-
     @property
-    def pace(self) -> tuple[float, float, float] | None:
-        """What restore() takes; None when there is no pace."""
+    def pace(self) -> Pace | None:
+        """What at() takes; None when there is no pace."""
         if self._pace_per_s is None:
             return None
-        return self._pace_per_s, self._hold_s, self._least_hold_s / HOLD_RESTS
+        return Pace(self._pace_per_s, self._hold_s, self._least_hold_s / HOLD_RESTS, self._bucket.burst)
 
     @property
     def per_s(self) -> float | None:
@@ -98,7 +121,7 @@ class LearnedPace:
         if beyond > FORGOTTEN:
             return None
         part = self._since_cut / hold if beyond < 0 else 1 + beyond**3
-        return self._pace_per_s * (NEAR + (1 - NEAR) * part)
+        return self._pace_per_s * (BEGINS + (1 - BEGINS) * part)
 
     @property
     def is_learned(self) -> bool:
@@ -109,18 +132,19 @@ class LearnedPace:
         """Give the earliest time for a call; *now_s* while there is no pace."""
         return now_s if self._pace_per_s is None else self._turns.next_at(now_s)
 
-    def started(self, now_s: float) -> None:
+    def started(self, call: Call) -> None:
         """Count a call that goes."""
         if self._cut_s == -math.inf:
-            self._cut_s = now_s
-        self._starts.append(now_s)
+            self._cut_s = call.at_s
+        self._starts.append(call.at_s)
+        self._bucket.started(call)
         self._since_cut += 1
         per_s = self.per_s
         if per_s is None:
             self._pace_per_s = None
             self._hold_s = HOLDS_S[0]
         else:
-            self._turns.take(now_s, 1 / per_s)
+            self._turns.take(call.at_s, 1 / per_s, self._bucket.late_s(per_s))
 
     def succeeded(self, started_s: float) -> None:
         """Count a call that was served. One that started before the last cut says nothing about the pace since."""
@@ -133,30 +157,47 @@ class LearnedPace:
         self._least_hold_s = min(HOLDS_S[1], max(self._least_hold_s, seconds * HOLD_RESTS))
         self._hold_s = max(self._hold_s, self._least_hold_s)
         self._starts.clear()
+        self._bucket.rested()
+        self._turns = Turns()  # nothing was late in a rest: it does not end with a burst
 
-    def refused(self, now_s: float) -> None:
-        """Slow down; once per event, however many calls it refused.
+    def lost(self, call: Call) -> None:
+        """Count a call that was not served, for a reason that nobody knows."""
+        self._bucket.lost(call)
+
+    def refused(self, call: Call, now_s: float, *, is_event: bool = True) -> None:
+        """Slow down; once per event, however many calls it refused. is_event: whether this is the first of them.
 
         When nothing was served since the last time, that is no rate: it is an outage, or a window that is
         used up, and for those the host rests.
         """
+        self._bucket.lost(call)
+        if not is_event:
+            return
+        self._bucket.full(call)
         if not self._served:
             self._was_shut_out = True
             return
         if self._served < EVIDENCE_CALLS and now_s - self._cut_s < EVIDENCE_S:
             return
         was_kept = self._pace_per_s is not None and self._since_cut * 2 >= self._calls(self._hold_s)
-        is_near = was_kept or self._is_near
-        self._pace_per_s = self._lower_per_s(now_s, NEAR if is_near else FAR)
-        hold_s = min(HOLDS_S[1], self._hold_s * (1 + was_kept)) if is_near else HOLDS_S[0]
+        leak = self._bucket.leak(call)
+        if was_kept and leak is not None and leak.per_s < (self._pace_per_s or 0.0) * BEGINS:
+            leak = None  # more than that was kept
+        is_sure = leak is not None and leak.calls >= SURE_CALLS
+        is_near = was_kept or self._is_near or is_sure
+        self._pace_per_s = self._lower_per_s(now_s, NEAR if is_near else FAR, leak)
+        longer = GROWS[self._least_hold_s > 0] if was_kept else 1
+        hold_s = min(HOLDS_S[1], self._hold_s * longer) if is_near else HOLDS_S[0]
         self._hold_s = max(self._least_hold_s, hold_s)
-        self._is_near = was_kept
+        self._is_near = was_kept or is_sure
         self._since_cut = self._served = 0
         self._cut_s, self._rested_s = now_s, 0.0
         self._was_shut_out = False
 
-    def _lower_per_s(self, now_s: float, left: float) -> float:
-        """Give the pace after a refusal: what is *left* of the present one."""
+    def _lower_per_s(self, now_s: float, left: float, leak: Leak | None) -> float:
+        """Give the pace after a refusal: what leaks, or what is *left* of the present one."""
+        if leak is not None:
+            return min(leak.per_s, left * (self.per_s or math.inf))
         average_per_s = self._served / max(now_s - self._cut_s - self._rested_s, 1e-3)
         present_per_s = self.present_per_s(now_s, average_per_s)
         if self._was_shut_out and self._served >= SHUT_OUT_CALLS and average_per_s < present_per_s / 2:

@@ -25,8 +25,11 @@ class Turns:
         """Give the time of the next turn; *now_s* when it has come."""
         return now_s if self.turn_s is None else max(now_s, self.turn_s)
 
-    def take(self, now_s: float, gap_s: float) -> None:
-        """Take a turn; the next one is *gap_s* after the time that this one was due, if it was late."""
+    def take(self, now_s: float, gap_s: float, late_s: float = LATE_S) -> None:
+        """Take a turn; the next one is *gap_s* after the time that this one was due, if it was late.
+
+        late_s: by how much at the most.
+        """
         # nothing was late before the first: a run does not begin with a burst
-        due_s = now_s if self.turn_s is None else max(self.turn_s, now_s - LATE_S)
+        due_s = now_s if self.turn_s is None else max(self.turn_s, now_s - late_s)
         self.turn_s = due_s + gap_s

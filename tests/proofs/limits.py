@@ -3,8 +3,10 @@
     python -m tests.proofs.limits [--lines 20000] [--per-s 200] [--workers 20,auto] [--nginx] [--peers 6000]
 
 The server is a leaky bucket (nginx's limit_req with a small burst), once with `Retry-After: 1` and once
-without; with --nginx it is nginx itself, where that is installed. Every line has to end as ok. With --peers, what
-people use instead fetches so many lines from the same server; `make bench` makes the environment that it needs.
+without; with --nginx it is nginx itself, where that is installed. Every line has to end as ok, at nine tenths of the
+limit: by the time in which the server has not asked to stay away, and, where the list is as long as 20,000 lines are at
+200 a second, by the whole time, rests and the search for the limit included. With --peers, what people use instead
+fetches so many lines from the same server; `make bench` makes the environment that it needs.
 """
 
 from __future__ import annotations
@@ -36,7 +38,11 @@ BURST: Final = 10
 """Calls that the bucket holds, as in many an nginx."""
 
 GOODPUT: Final = 0.9
-"""Of the limit: the least that has to be served, in the time in which the server has not asked to stay away."""
+"""Of the limit: the least that has to be served."""
+
+LONG_S: Final = 100.0
+"""What a list has to take at the limit to be judged by the whole time: finding the limit costs a few rests, however
+long the list is."""
 
 ASKED_S: Final = 1.0
 """Retry-After of a refusal: what it costs is the server's own choice."""
@@ -84,6 +90,12 @@ class Figures:
 
     @property
     def per_s(self) -> float:
+        """Lines a second by the whole time."""
+        return self.saved.ok / self.seconds
+
+    @property
+    def asked_per_s(self) -> float:
+        """Lines a second by the time in which the server had not asked to stay away."""
         return self.saved.ok / (self.seconds - self.away_s)
 
     @property
@@ -94,14 +106,15 @@ class Figures:
 
     def is_kept(self, per_s: float) -> bool:
         """Whether it is what is promised of us; per_s: the server's limit."""
-        is_polite = self.late_share <= REFUSED and self.per_s >= GOODPUT * per_s
+        judged_per_s = self.per_s if self.lines >= LONG_S * per_s else self.asked_per_s
+        is_polite = self.late_share <= REFUSED and judged_per_s >= GOODPUT * per_s
         return is_polite and self.saved.ok == self.lines and not self.saved.exit_code
 
     def text(self) -> str:
         ok = self.saved.ok
-        rests = f", {self.away_s:.1f} s of which it was asked to stay away: {self.per_s:.1f}/s"
+        rests = f", {self.away_s:.1f} s of which it was asked to stay away: {self.asked_per_s:.1f}/s in the others"
         return (
-            f"{self.who.title}: {ok:,} of {self.lines:,} ok in {self.seconds:.1f} s ({ok / self.seconds:.1f}/s)"
+            f"{self.who.title}: {ok:,} of {self.lines:,} ok in {self.seconds:.1f} s ({self.per_s:.1f}/s)"
             f"{rests if self.who.is_ours else ''}; {len(self.times):,} calls, "
             f"{len(self.refused):,} refused ({len(self.refused) / len(self.times):.2%}), "
             f"{self.late_share:.2%} of those after {SETTLED_S:g} s"
@@ -112,7 +125,7 @@ class Figures:
         ok, wrong, _ = self.saved
         refused = f"{len(self.refused):,} of {len(self.times):,} ({len(self.refused) / len(self.times):.1%})"
         counts = [f"{count:,}" for count in (self.lines, ok, wrong, self.lines - ok - wrong)]
-        return [self.who.title, *counts, refused, f"{ok / self.seconds:.1f}", f"{self.seconds:.1f}"]
+        return [self.who.title, *counts, refused, f"{self.per_s:.1f}", f"{self.seconds:.1f}"]
 
 
 class Leaky:
@@ -229,7 +242,8 @@ def main() -> int:
         tables.append(table([first.replace("without", "with") if retry_after else first, *others], rows))
     print("", *tables, sep="\n\n", end="\n\n")
     least = math.ceil(GOODPUT * options.per_s)
-    goal = f"all ok, at least {least}/s, refused at most {REFUSED:.0%} after {SETTLED_S:g} s"
+    whole = "" if options.lines >= LONG_S * options.per_s else " without the rests asked for"
+    goal = f"all ok, at least {least}/s{whole}, refused at most {REFUSED:.0%} after {SETTLED_S:g} s"
     print(f"{'kept' if good else 'NOT KEPT'}: {goal}")
     return 0 if good else 1
 
