@@ -40,7 +40,8 @@ class Plan:
     stay free on the output's disk.
     secrets: the values of `${NAME}`. addresses: which ones may be called.
     key_header: what APIFETCH_IDEMPOTENCY_KEY says, "" for nothing. shard: the part of the list. packed: `pack=jsonl`.
-    lease_s: how long a worker of a shared list is taken to be alive without a word.
+    lease_s: how long a worker of a shared list is taken to be alive without a word. shared_patience_s: how long such a
+    list is waited for at the start.
     remote: the object store that gets the bodies, None where they stay in *out*.
     """
 
@@ -69,6 +70,7 @@ class Plan:
     shard: Shard = WHOLE
     packed: bool = False
     lease_s: float = 30.0
+    shared_patience_s: float = 120.0
     remote: Remote | None = None
 
     @property

@@ -48,6 +48,7 @@ VALID = {
     "APIFETCH_CLIENT_KEY": "me.key", "APIFETCH_PROGRESS": "off", "APIFETCH_PROGRESS_S": "5",
     "APIFETCH_METRICS_S": "1",
     "APIFETCH_WORKERS_MAX": "50", "APIFETCH_SHARED_RATE": "off", "APIFETCH_LEASE_S": "5",
+    "APIFETCH_SHARED_PATIENCE_S": "0",
 }  # fmt: skip
 """For everything, a value that is not the default."""
 
@@ -127,6 +128,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
         "APIFETCH_MAX_WAIT": "300.0",
         "APIFETCH_SHARED_RATE": "on",
         "APIFETCH_LEASE_S": "30.0",
+        "APIFETCH_SHARED_PATIENCE_S": "120.0",
         "APIFETCH_WORKERS_MAX": "1000",
         "APIFETCH_RETRY_METHODS": "None",
         "APIFETCH_RETRY_BASE_S": "1.0",

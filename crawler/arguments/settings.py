@@ -77,6 +77,11 @@ SETTINGS: Final = (
         "calls; the same for all of them",
     ),
     row(
+        "APIFETCH_SHARED_PATIENCE_S", seconds(zero=True), default="120", setting="APIFETCH_SHARED_PATIENCE_S",
+        says="seconds that a worker of a shared list waits at its start for a Redis that is not there yet, or is still "
+        "loading; then it ends with exit code 2",
+    ),
+    row(
         "APIFETCH_WORKERS_MAX", whole(1, 10_000), default="1000", setting="APIFETCH_WORKERS_MAX",
         says="the most concurrent requests that `workers=auto` tries; each holds a connection",
     ),

@@ -75,12 +75,13 @@ class Command(ScrapyCommand):
             self.exitcode = 2
 
     def _enqueue(self, args: list[str], opts: argparse.Namespace) -> None:
+        from crawler.distributed.first import first  # noqa: PLC0415
         from crawler.distributed.server import GoneError, Server  # noqa: PLC0415
         from crawler.exceptions import ListError  # noqa: PLC0415
 
         values, address = self._values(args[0], args[-1], opts)
         server = Server(address, ca_file=values["APIFETCH_CA_FILE"])
-        server.begin()
+        first(server, server.begin)
         try:
             if opts.workers is not None:
                 server.set_workers(opts.workers)

@@ -20,6 +20,7 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from crawler.distributed.first import first
 from crawler.distributed.server import GoneError
 from crawler.exceptions import ListError
 from crawler.pacing.turns import LATE_S
@@ -62,7 +63,7 @@ class FleetBoard:
     """What `pacing.Shared` asks for, in the database of the list: all lists of one database share what they know."""
 
     def __init__(self, server: Server, *, has_rate: bool = False, patience_s: float = PATIENCE_S) -> None:
-        """Raises ListError when Redis cannot be asked; waits for the connection as long as *server* does.
+        """Raises ListError when Redis cannot be asked, InterruptError; waits for it as long as *server* does.
 
         has_rate: turns of a rate are taken here, for which Redis may be too far away.
         """
@@ -76,11 +77,8 @@ class FleetBoard:
         self._again_s = -math.inf  # when something may be asked again of one that was gone
         self._is_told = False  # that it is silent
         self._asked: SimpleQueue[tuple[Callable[[], bool], Future[bool]]] = SimpleQueue()
-        try:
-            for _ in range(LOOKS):
-                self._look("")
-        except GoneError as exc:
-            raise ListError(f"{server.address}: {server.why(exc)}") from exc
+        for _ in range(LOOKS):
+            first(server, lambda: self._look(""))
         if has_rate and self._way_s > LATE_S:
             logger.warning(
                 "Redis takes %.2g s for an answer: the turns of a rate per second that workers share come too late to "

@@ -82,8 +82,11 @@ class Server:
     All raise GoneError, and ListError where waiting would not help: the list is gone, or we may not.
     """
 
-    def __init__(self, address: SharedAddress, *, ca_file: str | None = None) -> None:
-        """Raises ListError without the package; connects to nothing yet."""
+    def __init__(self, address: SharedAddress, *, ca_file: str | None = None, patience_s: float = 0.0) -> None:
+        """patience_s: how long one that is not there yet is waited for (`first`).
+
+        Raises ListError without the package; connects to nothing yet.
+        """
         try:
             import redis  # noqa: PLC0415  # optional, and 0.1 s
             from redis.backoff import NoBackoff  # noqa: PLC0415
@@ -91,6 +94,7 @@ class Server:
         except ImportError as exc:
             raise ListError(f"{address}: needs redis, which is not installed: pip install 'redis>=8,<9'") from exc
         self.address = address
+        self.patience_s = patience_s
         self._keys = Keys.of(address.name)
         self._gone: tuple[type[Exception], ...] = (redis.ConnectionError, redis.TimeoutError, OSError)
         self._refused = redis.AuthenticationError  # a ConnectionError, but waiting does not help
@@ -113,17 +117,14 @@ class Server:
     def begin(self) -> float:
         """Have the list there, maybe empty. Gives for how many seconds Redis has been running.
 
-        Raises ListError when Redis cannot be asked at all, or is too old.
+        Raises ListError when it is too old.
         """
-        try:
-            about = self._ask(lambda: self._redis.info("server"))
-            version = str(about["redis_version"])
-            if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < LEAST:
-                least = ".".join(map(str, LEAST))
-                raise ListError(f"{self.address}: is Redis {version}, and a shared list needs {least} or later")
-            self._ask(self._begin)
-        except GoneError as exc:
-            raise ListError(f"{self.address}: {self.why(exc)}") from exc
+        about = self._ask(lambda: self._redis.info("server"))
+        version = str(about["redis_version"])
+        if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < LEAST:
+            least = ".".join(map(str, LEAST))
+            raise ListError(f"{self.address}: is Redis {version}, and a shared list needs {least} or later")
+        self._ask(self._make_group)
         return float(about["uptime_in_seconds"])
 
     def why(self, exc: GoneError) -> str:
@@ -135,7 +136,7 @@ class Server:
             return f"the certificate of Redis is not trusted ({exc}); {said_by} says whose are: {path}"
         return f"Redis cannot be reached ({exc})"
 
-    def _begin(self) -> None:
+    def _make_group(self) -> None:
         try:
             self._redis.xgroup_create(self._keys.stream, GROUP, id="0", mkstream=True)
         except self._error as exc:

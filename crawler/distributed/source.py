@@ -17,6 +17,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from crawler.distributed.envelope import decode, name_of
+from crawler.distributed.first import first
 from crawler.distributed.server import AGAIN_S, BLOCK_S, GoneError, Server
 from crawler.exceptions import ListError
 
@@ -66,7 +67,7 @@ class SharedSource:
     def __init__(self, server: Server, *, workers: int, aside: Callable[[], int], lease_s: float) -> None:
         """aside: how many of the entries we hold have no worker and let others go first.
 
-        Raises ListError when Redis cannot be asked.
+        Raises ListError when Redis cannot be asked, InterruptError.
         """
         self.count = 0
         self.worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
@@ -84,7 +85,7 @@ class SharedSource:
         self._dry_s = math.inf  # since when nothing comes
         self._is_full = False  # there is no room
         self._after: bytes | None = None  # of what Redis gave us and we may not have; None: nothing
-        up_s = server.begin()
+        up_s = first(server, server.begin)
         server.is_waited_for = True
         server.beat(self.worker, lease_s)
         self._beat_s = time.monotonic()
@@ -275,7 +276,7 @@ class SharedSource:
             self._changed.wait_for(lambda: self._is_closed, seconds)
 
 
-def shared_source(address: SharedAddress, *, ca_file: str | None, lease_s: float) -> Opens:
+def shared_source(address: SharedAddress, *, ca_file: str | None, patience_s: float, lease_s: float) -> Opens:
     """What opens a list for a run. Raises ListError without the package."""
-    server = Server(address, ca_file=ca_file)
+    server = Server(address, ca_file=ca_file, patience_s=patience_s)
     return lambda workers, aside: SharedSource(server, workers=workers, aside=aside, lease_s=lease_s)

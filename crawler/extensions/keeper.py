@@ -258,7 +258,7 @@ def _shared_list(plan: Plan) -> Opens | None:
     from crawler.distributed.source import shared_source  # noqa: PLC0415  # for those who need it
 
     address = SharedAddress.of(plan.urls).filled(plan.secrets.values)
-    return shared_source(address, ca_file=plan.ca_file, lease_s=plan.lease_s)
+    return shared_source(address, ca_file=plan.ca_file, patience_s=plan.shared_patience_s, lease_s=plan.lease_s)
 
 
 def _conclusion(run: Run, reason: str) -> dict[str, Any]:

@@ -70,6 +70,7 @@ def plan_of(settings: BaseSettings) -> Plan:
         key_header=str(settings.get("APIFETCH_IDEMPOTENCY_KEY") or ""),
         addresses=settings["APIFETCH_ADDRESSES"],
         lease_s=settings["APIFETCH_LEASE_S"],
+        shared_patience_s=settings["APIFETCH_SHARED_PATIENCE_S"],
         versions={
             "apifetch": __version__,
             "scrapy": scrapy.__version__,
@@ -126,7 +127,8 @@ def _fleet(settings: BaseSettings, secrets: Secrets) -> Shared | None:
     from crawler.distributed.server import Server  # noqa: PLC0415
 
     address = SharedAddress.of(settings["APIFETCH_URLS"]).filled(secrets.values)
-    server = Server(address, ca_file=settings["APIFETCH_CA_FILE"])
+    patience_s = settings["APIFETCH_SHARED_PATIENCE_S"]
+    server = Server(address, ca_file=settings["APIFETCH_CA_FILE"], patience_s=patience_s)
     fleet = FleetBoard(server, has_rate=settings.get("APIFETCH_RATE") is not None)
     return Shared(fleet.exchange, fleet.wall)
 

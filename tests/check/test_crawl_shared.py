@@ -196,7 +196,7 @@ def test_what_cannot_be_is_refused_in_a_sentence_that_shows_no_password(crawl: C
         done = crawl(url, out="out", settings={"RETRY_TIMES": 0})
         assert done.returncode == 4
         told = [said, plan.stderr.decode(), done.stderr, done.stdout]
-    gone = crawl(url, out="out/gone")
+    gone = crawl(url, out="out/gone", settings={"APIFETCH_SHARED_PATIENCE_S": 0})
     assert (gone.returncode, "Redis cannot be reached" in gone.stderr) == (2, True)
     told.append(gone.stderr)
     files = [path.read_bytes() for path in (crawl.cwd / "out").rglob("*") if path.is_file()]

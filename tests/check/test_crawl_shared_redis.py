@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -115,6 +116,48 @@ def test_a_worker_that_is_started_again_in_its_directory_calls_no_line_twice_tha
     assert (done.returncode, len(done.rows())) == (0, 40)
     assert done.summary["run"]["calls"] <= 40 - had
     assert redis.client().xlen(STREAM) == 0
+
+
+@pytest.mark.parametrize("shared_rate", ["on", "off"])
+def test_a_redis_that_is_started_after_its_worker_is_waited_for(
+    api: ApiServer, crawl: Crawl, redis: RedisServer, shared_rate: str
+) -> None:
+    urls = write_list(crawl.cwd / "list.txt", [api.url("/items/1")])
+    assert crawl.scrapy("enqueue", urls, redis.url(), "--close").returncode == 0
+    redis.kill()
+    assert "Redis cannot be reached" in said_once(crawl, "enqueue", urls, redis.url())  # somebody sits before it
+    running = crawl(redis.url(), out="out", settings={"APIFETCH_SHARED_RATE": shared_rate}, wait=False)
+    running.wait_for(lambda: "waiting for it, " in running.stderr)
+    redis.start()
+    done = running.wait()
+    assert (done.returncode, len(done.rows())) == (0, 1)
+    assert done.stderr.count("waiting for it, ") == 1
+
+
+def test_a_redis_that_does_not_come_is_given_up_and_not_waited_for_after_a_signal(
+    crawl: Crawl, redis: RedisServer
+) -> None:
+    redis.kill()
+    done = crawl(redis.url(), out="given-up", settings={"APIFETCH_SHARED_PATIENCE_S": 0.1})
+    assert (done.returncode, done.stderr.count("Redis cannot be reached")) == (2, 2)
+    running = crawl(redis.url(), out="stopped", wait=False)
+    running.wait_for(lambda: "waiting for it, " in running.stderr)
+    running.signal(signal.SIGTERM)
+    stopped = running.wait()
+    assert (stopped.returncode, "Traceback" in stopped.stderr) == (75, False)
+
+
+def test_what_waiting_for_redis_does_not_help_is_told_at_once(crawl: Crawl, tmp_path: Path) -> None:
+    (tmp_path / "redis").mkdir()
+    with RedisServer(tmp_path / "redis", tls=Signed.make("redis").write(tmp_path)) as redis:
+        known, unknown = redis.url(), redis.url().replace("127.0.0.1", "another.invalid")
+        for url, why in ((known, "is not trusted"), (unknown, "another.invalid")):
+            done = crawl(url, out="out")
+            assert (done.returncode, why in done.stderr, "waiting for it, " in done.stderr) == (2, True, False)
+    with RedisServer(tmp_path / "redis", password=SECRET) as redis:
+        done = crawl(redis.url(), out="out")
+        assert (done.returncode, "Redis refuses us" in done.stderr) == (2, True)
+        assert "waiting for it, " not in done.stderr
 
 
 def test_a_redis_without_memory_is_filled_further_once_it_has_some(
