@@ -13,15 +13,15 @@ START_S: Final = 120.0
 class Far:
     """Listens while it is entered, in a thread of its own. port: of the server. later_s: by how much answers are late.
 
-    Each part of an answer is late, so those of a TLS handshake are, too.
+    Each part of an answer is late, so those of a TLS handshake are, too. asked_later_s: the same of questions.
     """
 
-    def __init__(self, port: int, *, later_s: float = 0.0) -> None:
+    def __init__(self, port: int, *, later_s: float = 0.0, asked_later_s: float = 0.0) -> None:
         self.port = 0
         self.asked = 0
         """Parts of questions that came by."""
         self._server_port = port
-        self._later_s = later_s
+        self._later_s, self._asked_later_s = later_s, asked_later_s
         self._started = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
 
@@ -86,5 +86,6 @@ class Far:
         with suppress(OSError):
             while data := await reader.read(1 << 16):
                 self.asked += 1
+                await asyncio.sleep(self._asked_later_s)
                 server_writer.write(data)
             server_writer.close()

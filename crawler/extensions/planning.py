@@ -129,8 +129,7 @@ def _fleet(settings: BaseSettings, secrets: Secrets) -> Shared | None:
     address = SharedAddress.of(settings["APIFETCH_URLS"]).filled(secrets.values)
     patience_s = settings["APIFETCH_SHARED_PATIENCE_S"]
     server = Server(address, ca_file=settings["APIFETCH_CA_FILE"], patience_s=patience_s)
-    fleet = FleetBoard(server, has_rate=settings.get("APIFETCH_RATE") is not None)
-    return Shared(fleet.exchange, fleet.wall)
+    return FleetBoard(server).shared
 
 
 def _who(settings: BaseSettings, secrets: Secrets) -> str:

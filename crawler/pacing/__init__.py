@@ -17,7 +17,8 @@ from crawler.pacing.rate import RATE, Quota, Rate, RateLimiter
 from crawler.pacing.rate_limit import Hint, read_hint
 from crawler.pacing.resting import Resting
 from crawler.pacing.retry_after import retry_after_s
-from crawler.pacing.shared import Shared, SharedRate, SharedRests
+from crawler.pacing.shared import Shared, SharedRate
+from crawler.pacing.shared_rests import SharedRests
 from crawler.pacing.traffic import Stop, Traffic
 
 __all__ = [

@@ -13,10 +13,12 @@ from crawler.pacing.backoff import BACKOFFS, Backoff, Cause, outage, shut_out
 from crawler.pacing.budget import LEAST_PER_S, RATIO, RESERVE
 from crawler.pacing.limiter import Learned, Limiter
 from crawler.pacing.rate import Rate, RateLimiter
-from crawler.pacing.shared import Shared, SharedRate, SharedRests
+from crawler.pacing.shared import Shared, SharedRate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from crawler.pacing.shared_rests import SharedRests
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

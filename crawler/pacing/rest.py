@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from crawler.pacing.shared import LOOK_S
+from crawler.pacing.shared_rests import LOOK_S
 
 if TYPE_CHECKING:
     from crawler.pacing.backoff import Uniform
-    from crawler.pacing.shared import SharedRests
+    from crawler.pacing.shared_rests import SharedRests
 
 
 class Rest:

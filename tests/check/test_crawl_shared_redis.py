@@ -73,7 +73,7 @@ def test_a_user_with_a_password_by_name_over_tls(api: ApiServer, crawl: Crawl, t
         assert SECRET.encode() not in everything(crawl.cwd / "out")
 
 
-@pytest.mark.parametrize("rate", [None, "1200/m"])
+@pytest.mark.parametrize("rate", [None, "1200/m", "20/s"])
 def test_a_redis_in_another_region_will_do(api: ApiServer, crawl: Crawl, redis: RedisServer, rate: str | None) -> None:
     urls = write_list(crawl.cwd / "list.txt", (api.url(f"/items/{n}") for n in range(40)))
     assert crawl.scrapy("enqueue", urls, redis.url(), "--close").returncode == 0

@@ -56,10 +56,16 @@ class Found:
 
 
 class Fleet:
-    """The workers of a trial, dead and alive. arguments: of each of them, besides its output directory."""
+    """The workers of a trial, dead and alive. url: of the list, by another way than to Redis itself.
 
-    def __init__(self, crawl: Crawl, redis: RedisServer, *, lease_s: float, **arguments: Any) -> None:
+    arguments: of each of them, besides its output directory.
+    """
+
+    def __init__(
+        self, crawl: Crawl, redis: RedisServer, *, lease_s: float, url: str | None = None, **arguments: Any
+    ) -> None:
         self._crawl, self._redis, self._lease_s, self._arguments = crawl, redis, lease_s, arguments
+        self._url = url or redis.url()
         self.all: list[Running] = []
         self.alive: list[Running] = []
 
@@ -68,7 +74,7 @@ class Fleet:
         number = len(self.all)
         settings = {"APIFETCH_LEASE_S": self._lease_s, "APIFETCH_DURABILITY": "process"}
         settings["USER_AGENT"] = f"worker-{number}"
-        running = self._crawl.start(self._redis.url(), out=f"out/{number}", settings=settings, **self._arguments)
+        running = self._crawl.start(self._url, out=f"out/{number}", settings=settings, **self._arguments)
         self.all.append(running)
         self.alive.append(running)
 

@@ -1,10 +1,12 @@
 """Workers of a list in Redis keep to one rate, and to one number of calls at once; some are killed, others join.
 
     python -m tests.proofs.shared_rate [--rate 50/s] [--calls 1500] [--workers 4] [--kills 3] [--together 8]
+        [--way-ms 100]
 
 All is seen at the server, which writes down when the head of each request was there, and how many it holds. Then: in
 no window more than the rate and one, at least 0.9 of it used from the time when all are at work, and never more at
-once than --together. Killed is with SIGKILL, in the midst, and somebody else joins at once.
+once than --together. Killed is with SIGKILL, in the midst, and somebody else joins at once. --way-ms: how far away
+Redis is, one way.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from crawler.pacing import RATE
+from tests.far import Far
 from tests.harness import Crawl, write_list
 from tests.pacing_world import most_in
 from tests.proofs.shared_list import Fleet, wait_until
@@ -46,6 +49,7 @@ class Trial:
     together: int = 0
     own: int = 10
     latency_ms: int = 20
+    way_ms: int = 0
     seed: int = 1
 
 
@@ -91,8 +95,10 @@ class Holding:
 def run_trial(trial: Trial, folder: Path, redis: RedisServer, crawl: Crawl) -> Found:
     dice = random.Random(trial.seed)
     holding = Holding(trial.latency_ms / 1e3)
-    fleet = Fleet(crawl, redis, lease_s=LEASE_S, workers=trial.own, rate=trial.rate or None)
-    with Scripted(holding) as server:
+    way_s = trial.way_ms / 1e3
+    with Far(redis.port, later_s=way_s, asked_later_s=way_s) as far, Scripted(holding) as server:
+        url = redis.url().replace(str(redis.port), str(far.port)) if trial.way_ms else redis.url()
+        fleet = Fleet(crawl, redis, lease_s=LEASE_S, url=url, workers=trial.own, rate=trial.rate or None)
         urls = write_list(folder / "list.txt", (server.url(f"/{n}") for n in range(trial.calls * 2)))
         assert crawl.scrapy("enqueue", urls, redis.url(), "--workers", trial.together).returncode == 0
         for _ in range(trial.workers):
@@ -124,6 +130,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--rate", default="50/s")
     numbers = {"calls": 1500, "workers": 4, "kills": 3, "together": 0, "own": 10, "latency_ms": 20, "seed": 1}
+    numbers["way_ms"] = 0
     for name, default in numbers.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=default)
     trial = Trial(**vars(parser.parse_args()))
