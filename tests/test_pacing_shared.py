@@ -142,6 +142,13 @@ def test_who_may_not_call_for_another_reason_takes_no_turn_from_the_others() -> 
     assert seen.looks == looks + 1
 
 
+def test_of_a_day_no_more_is_taken_at_once_from_afar() -> None:
+    seen = Seen()
+    far = SharedRate(RATE.parse("250/d"), "h", Shared(seen.exchange, lambda now_s: now_s + EPOCH_S, way=lambda: 0.5))
+    far.next_at(0.0)
+    assert sum(calls for _, calls in seen.state["86400"]) == 10
+
+
 def test_a_day_is_counted_over_all_and_over_runs() -> None:
     seen = Seen()
     one, other = limiters("30/s,100/d", 2, seen)

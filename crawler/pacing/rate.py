@@ -185,6 +185,8 @@ class _Window:
             self._groups.append((now_s, 1))
 
     def give_back(self, at_s: float) -> None:
+        if not self._groups or at_s < self._groups[0][0] - CLOCK_S:
+            return  # it may have left the window, and others' calls are not its
         for number, (last_s, calls) in enumerate(self._groups):
             if calls and last_s >= at_s - CLOCK_S:
                 self._groups[number] = last_s, calls - 1

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from crawler.pacing.rate import Rate, RateLimiter, held_s
+from crawler.pacing.rate import SPREAD_S, Rate, RateLimiter, held_s
 from crawler.pacing.turns import LATE_S
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ class SharedRate:
         window_s = rate.quotas[0].window_s
         # A turn is counted for its time. As late as windows are held longer it may be used; then it is given back.
         self._late_s = max(LATE_S, held_s(window_s) - window_s)
+        self._is_spread = window_s <= SPREAD_S
         self._turns: deque[float] = deque()  # that are ours
         self._unused: list[float] = []  # that were, and are counted
         self._more: list[float] = []  # that went without one, and are not counted
@@ -100,7 +101,7 @@ class SharedRate:
             self._hear(self._shared.answer(self._host))
         self._leave_out(now_s)
         later_s = now_s + max(BUSY_S, way_s * AGAIN)
-        if self._asked is None and (not turns or turns[-1] < now_s + EARLY * way_s):
+        if self._asked is None and (not turns or (self._is_spread and turns[-1] < now_s + EARLY * way_s)):
             asked = self._ask(now_s, way_s)
             self._leave_out(now_s)
             if asked is not None and asked.later_s is not None:
@@ -170,10 +171,10 @@ class SharedRate:
         return asked[0] if counts else None
 
     def _portion(self, limiter: RateLimiter, at_s: float, from_s: float, way_s: float) -> list[float]:
-        """Take the turns from *at_s* on. Where the way is long, those of as long as the others are at it meanwhile."""
+        """Take the turns from *at_s* on. Where the way is long and turns are spread, those of the time that it takes."""
         turns: list[float] = []
         near_s, far_s = from_s + PORTION_S, at_s + min(SPAN * way_s, LONGEST_PORTION_S)
-        while not turns or (at_s < near_s and len(turns) < PORTION) or at_s < far_s:
+        while not turns or (at_s < near_s and len(turns) < PORTION) or turns[-1] < at_s < far_s:
             turns.append(at_s)
             limiter.take(at_s)
             at_s = limiter.next_at(at_s)
