@@ -35,9 +35,7 @@ def machine(redis: RedisServer) -> Callable[[], FleetBoard]:
     return lambda: FleetBoard(Server(SharedAddress.of(redis.url())), patience_s=PATIENCE_S)
 
 
-def board_of(
-    redis: RedisServer, far: Far, *, ca_file: str | None = None, patience_s: float = PATIENCE_S
-) -> FleetBoard:
+def board_of(redis: RedisServer, far: Far, *, ca_file: str | None = None, patience_s: float = PATIENCE_S) -> FleetBoard:
     """A machine that is far away from it."""
     server = Server(replace(SharedAddress.of(redis.url()), port=far.port), ca_file=ca_file)
     return FleetBoard(server, patience_s=patience_s)

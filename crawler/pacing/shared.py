@@ -171,7 +171,7 @@ class SharedRate:
         return asked[0] if counts else None
 
     def _portion(self, limiter: RateLimiter, at_s: float, from_s: float, way_s: float) -> list[float]:
-        """Take the turns from *at_s* on. Where the way is long and turns are spread, those of the time that it takes."""
+        """Take the turns from *at_s* on. Where the way is long, those of the time it takes, if spread."""
         turns: list[float] = []
         near_s, far_s = from_s + PORTION_S, at_s + min(SPAN * way_s, LONGEST_PORTION_S)
         while not turns or (at_s < near_s and len(turns) < PORTION) or turns[-1] < at_s < far_s:
