@@ -53,6 +53,18 @@ def test_a_long_list_takes_nine_tenths_of_what_is_allowed(
     assert done.refused_after(5.0) <= 0.002
 
 
+@SEEDS
+@pytest.mark.parametrize(("workers", "auto"), [(20, False), (1_000, True)], ids=["workers=20", "workers=auto"])
+def test_the_next_run_begins_at_the_pace_and_is_refused_nothing(workers: int, auto: bool, seed: int) -> None:
+    first, second = (host_with(workers, auto=auto, seed=seed) for _ in range(2))
+    done = crawl(Leaky(200, 10, retry_after_s=1).seeded(seed), first, CALLS)
+    second.restore(first.state(now_s=done.ended_s, wall_s=1e9), now_s=0.0, wall_s=1e9 + 60)
+    done = crawl(Leaky(200, 10, retry_after_s=1).seeded(seed), second, CALLS)
+    assert is_whole(done)
+    assert done.refusals == 0
+    assert done.ended_s < CALLS / 200 / 0.97
+
+
 @pytest.mark.parametrize("burst", [0, 1, 5])
 def test_a_bucket_with_hardly_a_burst_is_not_overrun_by_calls_that_were_late(burst: int) -> None:
     """What waits for others of the few calls at once goes late; made up for, it is refused, and all go later."""

@@ -16,8 +16,7 @@ from crawler.pacing.backoff import Cause
 from crawler.pacing.budget import RetryBudget
 from crawler.pacing.chance import Chance
 from crawler.pacing.hold import Held, Hold
-from crawler.pacing.learned import LearnedPace, Pace
-from crawler.pacing.limiter import Learned
+from crawler.pacing.learned import LearnedPace
 from crawler.pacing.policy import limiter_of, rate_of
 from crawler.pacing.probing import FEW, Outage
 from crawler.pacing.profile import NOTHING, Profile, read_profile
@@ -26,6 +25,7 @@ from crawler.pacing.rest import Rest
 if TYPE_CHECKING:
     from crawler.pacing.backoff import Uniform
     from crawler.pacing.ending import Ending
+    from crawler.pacing.learned import Pace
     from crawler.pacing.limiter import Call
     from crawler.pacing.policy import Policy
 
@@ -259,12 +259,7 @@ class Host:
         """What it has taught. That it serves nothing is no number of calls: then what was known before."""
         if not self._has_served:
             return self._known
-        learned, pace = self._limiter.learned, self._pace.pace
-        per_s, hold_s, rest_s, _ = pace if pace is not None else (None, None, None, None)
-        return Profile(
-            limit=learned.limit if learned else None, refused_at=learned.refused_at if learned else None,
-            per_s=per_s, hold_s=hold_s, rest_s=rest_s or None,
-        )  # fmt: skip
+        return Profile.of(self._limiter.learned, self._pace.pace)
 
     def is_as_new(self, now_s: float) -> bool:
         """Whether nothing is on its way, and there is nothing to remember but successes."""
@@ -289,10 +284,10 @@ class Host:
         if not isinstance(rate, Mapping) or not isinstance(rests_until, int | float):
             raise ValueError("a host's state cannot be read")  # noqa: TRY004  # it is data, not a type in code
         known = self._known = read_profile(state.get("learned"), wall_s=wall_s)
-        if known.limit is not None:
-            self._limiter = limiter_of(self._policy, Learned(known.limit, known.refused_at))
-        if known.per_s is not None:
-            self._pace = LearnedPace.at(Pace(known.per_s, known.hold_s or 0.0, known.rest_s or 0.0))
+        if known.learned is not None:
+            self._limiter = limiter_of(self._policy, known.learned)
+        if known.pace is not None:
+            self._pace = LearnedPace.at(known.pace)
         self._is_calm = False
         if rests_until > wall_s:
             self._rest.until_s = now_s + rests_until - wall_s

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from crawler.pacing.learned import Pace
+from crawler.pacing.limiter import Learned
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +32,25 @@ class Profile:
     per_s: float | None = None
     hold_s: float | None = None
     rest_s: float | None = None
+
+    @classmethod
+    def of(cls, learned: Learned | None, pace: Pace | None) -> Self:
+        """Give what a limiter and a pace have learned. Not the burst: a run that begins at the pace needs none."""
+        return cls(
+            limit=learned.limit if learned else None, refused_at=learned.refused_at if learned else None,
+            per_s=pace.per_s if pace else None, hold_s=pace.hold_s if pace else None,
+            rest_s=(pace.rest_s or None) if pace else None,
+        )  # fmt: skip
+
+    @property
+    def learned(self) -> Learned | None:
+        """What a limiter begins with."""
+        return None if self.limit is None else Learned(self.limit, self.refused_at)
+
+    @property
+    def pace(self) -> Pace | None:
+        """What a pace begins with."""
+        return None if self.per_s is None else Pace(self.per_s, self.hold_s or 0.0, self.rest_s or 0.0)
 
     def state(self, wall_s: float) -> dict[str, Any]:
         """Give it as JSON can hold it; nothing when nothing was learned. wall_s: seconds since 1970."""
