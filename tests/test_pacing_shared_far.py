@@ -103,7 +103,7 @@ class _End:
 
 
 @pytest.mark.parametrize("count", [1, 4])
-@pytest.mark.parametrize("rate", ["50/s", "200/s"])
+@pytest.mark.parametrize("rate", ["50/s", "200/s", "1000/s"])
 @pytest.mark.parametrize("way_s", [0.0, 0.025, 0.05, 0.1, 0.2])
 def test_the_rate_is_used_however_far_away_it_is_kept(way_s: float, rate: str, count: int) -> None:
     calls = RATE.parse(rate).quotas[0].calls

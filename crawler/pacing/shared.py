@@ -173,8 +173,9 @@ class SharedRate:
     def _portion(self, limiter: RateLimiter, at_s: float, from_s: float, way_s: float) -> list[float]:
         """Take the turns from *at_s* on. Where the way is long, those of the time it takes, if spread."""
         turns: list[float] = []
-        near_s, far_s = from_s + PORTION_S, at_s + min(SPAN * way_s, LONGEST_PORTION_S)
-        while not turns or (at_s < near_s and len(turns) < PORTION) or turns[-1] < at_s < far_s:
+        near_s = from_s + PORTION_S
+        far_s = at_s + min(SPAN * way_s, LONGEST_PORTION_S) if self._is_spread else -math.inf
+        while not turns or (at_s < near_s and len(turns) < PORTION) or at_s < far_s:
             turns.append(at_s)
             limiter.take(at_s)
             at_s = limiter.next_at(at_s)
