@@ -23,12 +23,13 @@ class Seen:
 
     def __init__(self, busy: float = 0.0, late: float = 0.0) -> None:
         self.state: dict[str, Any] = {}
-        self.looks = 0
+        self.looks = self.asked = 0
         self.busy = busy
         self._late = late
         self._random = random.Random(3)
 
     def exchange(self, _host: str, change: Callable[[dict[str, Any]], None]) -> bool:
+        self.asked += 1
         if self._random.random() < self.busy:
             return False
         self.looks += 1
@@ -92,6 +93,15 @@ def test_who_is_alone_looks_ten_times_a_second_whatever_the_rate() -> None:
     times = granted(limiters("100/s", 1, seen), 10.0)
     assert len(times) >= 950
     assert seen.looks <= 110
+
+
+def test_who_is_not_answered_asks_ten_times_a_second_and_goes_on_with_the_answer() -> None:
+    seen = Seen(busy=1.0)
+    (one,) = limiters("50/s", 1, seen)
+    assert granted([one], 100.0) == []
+    assert seen.asked <= 1_010
+    seen.busy = 0.0
+    assert len(granted([one], 10.0, from_s=100.0)) >= 0.95 * 50 * 10
 
 
 def test_each_gets_its_part() -> None:

@@ -44,7 +44,8 @@ LONGEST_PORTION_S: Final = 1.0
 
 BUSY_S: Final = 0.002
 AGAIN: Final = 1 / 8
-"""When to ask again where somebody else is at it, which takes a tenth of that; or where he was faster, in ways."""
+"""When to ask again where somebody else is at it, which takes a tenth of that; or where he was faster, in ways. After
+twice as long each time that nobody answers at all, up to PORTION_S: what all can see may be away for hours."""
 
 
 class Shared(NamedTuple):
@@ -90,6 +91,7 @@ class SharedRate:
         self._unused: list[float] = []  # that were, and are counted
         self._more: list[float] = []  # that went without one, and are not counted
         self._asked: _Asked | None = None  # and not known yet
+        self._busy_s = BUSY_S
         self._known_s = -math.inf
         self._state: dict[str, Any] = {}  # as we saw it last
         self._noted: Mapping[str, Any] | None = None  # by an earlier run, until it is handed on
@@ -100,14 +102,18 @@ class SharedRate:
         if self._asked is not None:
             self._hear(self._shared.answer(self._host))
         self._leave_out(now_s)
-        later_s = now_s + max(BUSY_S, way_s * AGAIN)
+        asked = None
         if self._asked is None and (not turns or (self._is_spread and turns[-1] < now_s + EARLY * way_s)):
             asked = self._ask(now_s, way_s)
             self._leave_out(now_s)
-            if asked is not None and asked.later_s is not None:
-                later_s = asked.later_s
+        later_s = now_s + max(self._busy_s, way_s * AGAIN)
+        if asked is not None and asked.later_s is not None:
+            later_s = asked.later_s
         if self._asked is not None:
-            later_s = max(now_s + BUSY_S, self._asked.at_s + way_s)
+            later_s = self._asked.at_s + way_s
+            if later_s <= now_s:
+                later_s = now_s + self._busy_s
+                self._busy_s = min(2 * self._busy_s, PORTION_S)
         self._known_s = turns[0] if turns else later_s
         return max(now_s, self._known_s)
 
@@ -164,6 +170,8 @@ class SharedRate:
             asked[:] = [_Asked(now_s, turns, dict(state), *told, later_s)]
 
         counts = self._shared.exchange(self._host, change)
+        if counts is False:
+            self._busy_s = min(2 * self._busy_s, PORTION_S)
         if not asked:
             return None
         self._asked = asked[0]
@@ -189,6 +197,7 @@ class SharedRate:
         self._asked = None
         if not counts:
             return
+        self._busy_s = BUSY_S
         del self._unused[: asked.unused], self._more[: asked.more]
         self._turns.extend(asked.turns)
         if asked.turns or asked.more:
