@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import ExitStack, closing, contextmanager
+from struct import Struct
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
@@ -41,6 +42,8 @@ _PRIOR: Final = (
     "SELECT id, uuid, outcome, status, checked, state, location, list, line, parent, etag, last_modified, sha256 "
     "FROM calls"
 )
+
+_UUID8: Final = Struct(">q")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -260,7 +263,8 @@ def _json(value: object) -> str:
 
 
 def _uuid8(uuid: bytes) -> int:
-    return int.from_bytes(uuid[:8], "big", signed=True)
+    number: int = _UUID8.unpack_from(uuid)[0]
+    return number
 
 
 def _bytes(digest: str | None) -> bytearray | None:

@@ -130,7 +130,7 @@ class WriterProcess:
             batch.append(message)
             batch_bytes += _size(message)
         del self._queue[: len(batch)]
-        self._is_awaited = any(map(_is_awaited, self._queue))
+        self._is_awaited = self._is_awaited and any(map(_is_awaited, self._queue))
         self._queued_bytes -= batch_bytes
         if not batch:
             return None
