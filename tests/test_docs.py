@@ -50,6 +50,7 @@ NOT_RUN: Final = [
     ("README.md", "makes environments"),  # .ci/run does
     ("README.md", "needs a scrapyd"),  # these are done by tests/check/test_scrapyd.py
     ("deploying.md", "needs Docker"),  # which is not where the tests are
+    ("deploying.md", "needs Docker"),
     ("index.md", "runs until it is stopped; the tests have one of their own"),
     ("lists.md", "needs an object store"),  # tests/check/test_object_lists.py has one
     ("object-stores.md", "needs an object store"),  # tests/check/test_objects.py has one
