@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import ExitStack, closing, contextmanager
-from struct import Struct
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
@@ -42,8 +41,6 @@ _PRIOR: Final = (
     "SELECT id, uuid, outcome, status, checked, state, location, list, line, parent, etag, last_modified, sha256 "
     "FROM calls"
 )
-
-_UUID8: Final = Struct(">q")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -263,8 +260,7 @@ def _json(value: object) -> str:
 
 
 def _uuid8(uuid: bytes) -> int:
-    number: int = _UUID8.unpack_from(uuid)[0]
-    return number
+    return int.from_bytes(uuid[:8], "big", signed=True)
 
 
 def _bytes(digest: str | None) -> bytearray | None:
