@@ -114,11 +114,16 @@ class WriterProcess:
         """Commit a batch; and as long as there is a whole one behind it, make that one while its bodies are written."""
         begun = self._begin()
         while begun is not None:
-            while self._committer.overlaps and not self._is_full and self._receive(0):
-                pass
-            following = self._begin() if self._committer.overlaps and self._is_full else None
+            following = self._begin() if self._committer.overlaps and self._fills() else None
             self._finish(begun)
             begun = following
+
+    def _fills(self) -> bool:
+        """Take in what has come already; whether that is a whole batch."""
+        while not self._is_full:
+            if not self._receive(0):
+                return False
+        return True
 
     def _begin(self) -> Begun | None:
         """Begin with what fits into a batch; None if there is nothing."""
