@@ -326,6 +326,22 @@ def test_a_part_is_there_before_its_rows_and_one_without_rows_is_removed(client:
         assert ledger.query("SELECT name, closed FROM packs ORDER BY name") == [(name, 1) for name in sorted(parts)]
 
 
+def test_a_part_that_is_begun_meanwhile_is_not_committed_with_the_one_before_it(client: Client, tmp_path: Path) -> None:
+    with closing(Ledger(tmp_path, durable=False)) as ledger:
+        mark = Mark(url=URL, holder="h", token="t")
+        store = ObjectPacks(client, mark, ledger)
+        first, second = (store.put([Body(UUID, True, b'{"uuid":"%d"}\n' % n)]) for n in (1, 2))
+        (place,) = first()
+        store.barrier()
+        with ledger.transaction():
+            store.enter()
+        part = (place or "").partition("#")[0]
+        assert ledger.query("SELECT name FROM packs WHERE closed") == [(part,)]
+        second()  # and killed before its commit
+        ObjectPacks(client, mark, ledger).recover()
+        assert names_of(client) == {part}
+
+
 @pytest.mark.parametrize("cut", [0, 10])
 def test_a_part_that_was_cut_is_told(client: Client, tmp_path: Path, cut: int) -> None:
     with closing(Ledger(tmp_path, durable=False)) as ledger:

@@ -12,7 +12,6 @@ where its row then points; the old line stays, and nothing points to it.
 from __future__ import annotations
 
 import os
-import secrets
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -21,10 +20,10 @@ from typing import TYPE_CHECKING, Final
 
 from crawler.exceptions import BodyError, StoreError
 from crawler.store.files import ERRORS, RESPONSES, full_sync, sync, write_all
-from crawler.store.parts import ENDING, Spot, framed, locations, pack
+from crawler.store.parts import PartNames, Spot, check_name, framed, locations, pack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from crawler.store.bodies import Body, Locations
     from crawler.store.files import Durability
@@ -82,6 +81,19 @@ def by_tree(batch: Sequence[Body], begin: Callable[[str, list[bytes]], Callable[
     return locations
 
 
+def left_open(ledger: Ledger, where: str) -> Iterator[tuple[str, int]]:
+    """The parts of killed runs, and how many bytes of each are committed. where: as an error names the output.
+
+    Raises StoreError.
+    """
+    for name, size in ledger.query("SELECT name, bytes FROM packs WHERE NOT closed"):
+        try:
+            check_name(name)
+        except BodyError as exc:
+            raise StoreError(f"ledger of {where}: {exc}") from exc
+        yield name, size
+
+
 class Packs:
     """The parts of one run, at most one open in each tree."""
 
@@ -97,9 +109,7 @@ class Packs:
         self._ended: list[_Part] = []  # to be closed, and the ledger does not know it yet
         self._folders: set[str] = set()
         self._unsynced_folders: dict[str, None] = {}
-        # Of this run alone, also beside others in one directory; they sort by the time at which a run began.
-        self._token = f"{int(time.time() * 1000):011x}{secrets.token_hex(2)}"
-        self._count = 0
+        self._names = PartNames()
 
     def put(self, batch: Sequence[Body]) -> Locations:
         return by_tree(batch, self._append)
@@ -147,8 +157,7 @@ class Packs:
         return part
 
     def _begin(self, tree: str) -> _Part:
-        self._count += 1
-        name = f"{tree}/{self._token}-{self._count:05}{ENDING}"
+        name = self._names.next(tree)
         self._ledger.write(NOTE, (name, 0, 0, False))  # before there is a file: so that no kill leaves one unknown
         try:
             if tree not in self._folders:
@@ -193,11 +202,7 @@ class Packs:
 
     def recover(self) -> None:
         """Cut every part of a killed run back to what is committed of it, and close it."""
-        for name, size in self._ledger.query("SELECT name, bytes FROM packs WHERE NOT closed"):
-            try:
-                Spot.parse(f"{name}#0+0/0+0")
-            except BodyError as exc:
-                raise StoreError(f"ledger of {self._shown}: {exc}") from exc
+        for name, size in left_open(self._ledger, str(self._shown)):
             self._cut(name, size)
         self._ledger.write("DELETE FROM packs WHERE NOT closed AND bytes = 0")
         self._ledger.write("UPDATE packs SET closed = 1 WHERE NOT closed")

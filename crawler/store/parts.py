@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import sys
+import time
 from collections import OrderedDict
 from struct import Struct
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
@@ -77,6 +79,23 @@ class Spot(NamedTuple):
             raise BodyError(f"{location!r} is no place in a part")
         part, *numbers = found.groups()
         return cls(part, *map(int, numbers))
+
+
+class PartNames:
+    """Names of the parts of one run alone, also beside others in one place. They sort by the time at which it began."""
+
+    def __init__(self) -> None:
+        self._run = f"{int(time.time() * 1000):011x}{secrets.token_hex(2)}"
+        self._count = 0
+
+    def next(self, tree: str) -> str:
+        self._count += 1
+        return f"{tree}/{self._run}-{self._count:05}{ENDING}"
+
+
+def check_name(part: str) -> None:
+    """Raises BodyError where that is no name of a part."""
+    Spot.parse(str(Spot(part, 0, 0, 0, 0)))
 
 
 def locations(part: str, at: int, size: int, lines: Iterable[bytes]) -> list[str]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from crawler.exceptions import BodyError, StoreError
 from crawler.items import uuid_text
 from crawler.store.files import PARTIAL, full_sync, sync, write_all
-from crawler.store.parts import HARDER, Spot, frames, line_start, pack, skipped, unpack
+from crawler.store.parts import HARDER, Spot, check_name, frames, line_start, pack, skipped, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -133,7 +133,7 @@ def _changed(data: bytes, changes: Mapping[int, bytes]) -> bytes:
 def _read(place: Place, name: str) -> bytes | None:
     """A whole part; None when it is not there. Raises StoreError."""
     try:
-        Spot.parse(f"{name}#0+0/0+0")
+        check_name(name)
         fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=place.fd)
         with open(fd, "rb") as file:  # noqa: PTH123  # of a descriptor
             return file.read()

@@ -8,19 +8,17 @@ is removed by the next one.
 
 from __future__ import annotations
 
-import secrets
-import time
 from collections import deque
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
-from crawler.exceptions import BodyError, StoreError
+from crawler.exceptions import BodyError
 from crawler.store.objects.client import Client
 from crawler.store.objects.lease import NAME
 from crawler.store.objects.putting import Putting
-from crawler.store.packs import NOTE, by_tree
-from crawler.store.parts import ENDING, PartReader, Spot, framed, locations, pack
+from crawler.store.packs import NOTE, by_tree, left_open
+from crawler.store.parts import PartNames, PartReader, Spot, framed, locations, pack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -47,9 +45,7 @@ class ObjectPacks(Putting):
         super().__init__(client, mark, lease=lease)
         self._ledger = ledger
         self._written: list[tuple[str, int, int]] = []  # name, bytes, lines: what the ledger does not know yet
-        # Of this run alone, also beside others in one prefix; they sort by the time at which a run began.
-        self._token = f"{int(time.time() * 1000):011x}{secrets.token_hex(2)}"
-        self._count = 0
+        self._names = PartNames()
 
     @classmethod
     def open(cls, mark: Mark, shard: Shard, ledger: Ledger) -> Self:
@@ -61,8 +57,7 @@ class ObjectPacks(Putting):
         return by_tree(batch, self._put_part)
 
     def _put_part(self, tree: str, lines: list[bytes]) -> Callable[[], list[str]]:
-        self._count += 1
-        name = f"{tree}/{self._token}-{self._count:05}{ENDING}"
+        name = self._names.next(tree)
         found: list[str] = []
         part = bytearray()
         for frame in framed(lines):
@@ -91,11 +86,7 @@ class ObjectPacks(Putting):
 
     def recover(self) -> None:
         """Remove what a killed run has put and not committed."""
-        for (name,) in self._ledger.query("SELECT name FROM packs WHERE NOT closed"):
-            try:
-                Spot.parse(f"{name}#0+0/0+0")
-            except BodyError as exc:
-                raise StoreError(f"ledger of {self._client.url}: {exc}") from exc
+        for name, _ in left_open(self._ledger, self._client.url):
             self._begin(self._client.remove, name)
         self.barrier()
         self._ledger.write("DELETE FROM packs WHERE NOT closed")
