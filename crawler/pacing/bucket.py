@@ -54,9 +54,8 @@ class Bucket:
 
     def __init__(self, burst: Burst | None = None) -> None:
         self.burst = burst
-        self._starts: list[
-            deque[tuple[int, float]]
-        ]  # by size of step; each: calls that were taken before, and the time
+        # By size of step; of each start: how many calls were taken before it, and its time.
+        self._starts: list[deque[tuple[int, float]]]
         self._first = 0  # the number of the first
         self._lost = 0  # calls since then that were not taken
         self._is_fresh = True  # empty when the first came, and not yet full

@@ -66,7 +66,7 @@ class Shared(NamedTuple):
 class _Asked(NamedTuple):
     """What was asked for, and counts once that is known.
 
-    state: as it is then. unused, more: how many of those are told. later_s: when to ask again; None: there were turns.
+    state: as it is then. unused, more: how many of those are told.
     """
 
     at_s: float
@@ -74,7 +74,6 @@ class _Asked(NamedTuple):
     state: dict[str, Any]
     unused: int
     more: int
-    later_s: float | None
 
 
 class SharedRate:
@@ -102,20 +101,29 @@ class SharedRate:
         if self._asked is not None:
             self._hear(self._shared.answer(self._host))
         self._leave_out(now_s)
-        asked = None
+        later_s = None
         if self._asked is None and (not turns or (self._is_spread and turns[-1] < now_s + EARLY * way_s)):
-            asked = self._ask(now_s, way_s)
+            later_s = self._ask(now_s, way_s)
             self._leave_out(now_s)
-        later_s = now_s + max(self._busy_s, way_s * AGAIN)
-        if asked is not None and asked.later_s is not None:
-            later_s = asked.later_s
-        if self._asked is not None:
-            later_s = self._asked.at_s + way_s
-            if later_s <= now_s:
-                later_s = now_s + self._busy_s
-                self._busy_s = min(2 * self._busy_s, PORTION_S)
-        self._known_s = turns[0] if turns else later_s
+        if turns:
+            later_s = turns[0]
+        elif later_s is None:
+            later_s = self._again_at(now_s, way_s)
+        self._known_s = later_s
         return max(now_s, self._known_s)
+
+    def _again_at(self, now_s: float, way_s: float) -> float:
+        """Give when to ask again, or to look whether there is an answer."""
+        if self._asked is None:
+            return now_s + max(self._busy_s, way_s * AGAIN)
+        if self._asked.at_s + way_s > now_s:
+            return self._asked.at_s + way_s
+        return now_s + self._unanswered()
+
+    def _unanswered(self) -> float:
+        """Give how long to wait, and let it be twice as long the next time."""
+        busy_s, self._busy_s = self._busy_s, min(2 * self._busy_s, PORTION_S)
+        return busy_s
 
     def known_at(self, now_s: float) -> float:
         """Give what next_at() gave last, and take nothing: for those who only want to know."""
@@ -145,11 +153,16 @@ class SharedRate:
         while turns and turns[0] < now_s - self._late_s:
             self._unused.append(turns.popleft())
 
-    def _ask(self, now_s: float, way_s: float | None) -> _Asked | None:
-        """Ask for the next turns, which begin when the answer is there; for None: for none, only tell what went."""
+    def _ask(self, now_s: float, way_s: float | None) -> float | None:
+        """Ask for the next turns, which begin when the answer is there; for None: for none, only tell what went.
+
+        Gives the time to ask again when it is known that there are none for now.
+        """
         asked: list[_Asked] = []
+        later_s: float | None = None
 
         def change(state: dict[str, Any]) -> None:
+            nonlocal later_s
             limiter = self._limiter(state, now_s)
             for unused_s in self._unused:
                 limiter.give_back(unused_s)
@@ -167,16 +180,15 @@ class SharedRate:
             if turns or self._more:
                 self._write(state, limiter, now_s, [*self._more, *turns])
             told = (len(self._unused), len(self._more)) if turns or self._more else (0, 0)
-            asked[:] = [_Asked(now_s, turns, dict(state), *told, later_s)]
+            asked[:] = [_Asked(now_s, turns, dict(state), *told)]
 
         counts = self._shared.exchange(self._host, change)
         if counts is False:
-            self._busy_s = min(2 * self._busy_s, PORTION_S)
-        if not asked:
-            return None
-        self._asked = asked[0]
-        self._hear(counts)
-        return asked[0] if counts else None
+            self._unanswered()
+        if asked:
+            self._asked = asked[0]
+            self._hear(counts)
+        return later_s if counts else None
 
     def _portion(self, limiter: RateLimiter, at_s: float, from_s: float, way_s: float) -> list[float]:
         """Take the turns from *at_s* on. Where the way is long, those of the time it takes, if spread."""
